@@ -1,0 +1,140 @@
+/**
+ * Every bound and timeout of the core and its services, with the reason beside it and the relations
+ * between them asserted in test/constants.test.ts. Sources: CONTROL = the control law's measured
+ * constants, CAPS = the cap token and its life, P1 = DSMR/ESMR P1 companion standard, MODBUS =
+ * Modbus Application Protocol V1.1b3 and Modbus over Serial Line V1.02.
+ */
+
+// ---- Telegrams (P1) ----
+/** Longest telegram kept. P1 bounds it only by time; 2,048 text digits + 13 month peaks fit twice. */
+export const TELEGRAM_BYTES_MAX = 8192;
+/** Text message, characters (P1 6.12: up to 1,024 characters, sent as 2,048 hex digits). */
+export const TEXT_MESSAGE_CHARACTERS_MAX = 1024;
+export const TELEGRAM_PERIOD_DSMR5_MS = 1_000;
+export const TELEGRAM_PERIOD_DSMR4_MS = 10_000;
+/** How long each line setting is tried while the baud rate and parity are being found. */
+export const LINE_PROBE_MS = 12_000;
+/** Readers of the raw telegram stream, and what one of them may leave unread before it is dropped. */
+export const P1_RELAY_READERS_MAX = 4;
+export const P1_RELAY_QUEUE_BYTES = 8192;
+
+// ---- Readings ----
+/** No rise after 5 telegram periods, safe values after 10 (CONTROL, "Stale meter"). */
+export const STALE_NO_RISE_PERIODS = 5;
+export const STALE_SAFE_PERIODS = 10;
+/** A meter clock that goes back, or jumps by more than a day, is not trusted (CAPS, Life 7). */
+export const CLOCK_JUMP_MAX_S = 86_400;
+
+// ---- Tokens (CAPS) ----
+export const TOKEN_BYTES_MAX = 720;
+export const TOKEN_TEXT_CHARACTERS_MAX = 964;
+export const TOKEN_EVENTS_MAX = 16;
+export const CBOR_DEPTH_MAX = 6;
+/** An operator may promise to speak again within 35 days at most. */
+export const LINK_LIFE_MAX_S = 35 * 86_400;
+/** An iat may lie this far ahead of our clock: two clocks are never equal. */
+export const IAT_AHEAD_MAX_S = 300;
+export const TRUSTED_KEYS_MAX = 8;
+/** Tokens waiting for their signature to be checked. */
+export const TOKEN_QUEUE_MAX = 4;
+
+// ---- Limits (CAPS Life; CONTROL) ----
+export const START_TO_FAILSAFE_MS = 120_000;
+export const FAILSAFE_IMPORT_DEFAULT_W = 4_200;
+export const FAILSAFE_DURATION_DEFAULT_MS = 2 * 3_600_000;
+export const FAILSAFE_DURATION_MIN_MS = 2 * 3_600_000;
+export const FAILSAFE_DURATION_MAX_MS = 24 * 3_600_000;
+/** A cap that gives way to a higher one: delay of at most this, then a linear rise over that. */
+export const RAISE_DELAY_MAX_MS = 60_000;
+export const RAISE_RAMP_MS = 300_000;
+/** A cap that ends in no cap: D = the event's release, or min(3 h, 1.5 x its length). */
+export const RELEASE_MAX_MS = 3 * 3_600_000;
+/** P1 currents are whole amperes: stay one below the fuse (CONTROL, "Limits"). */
+export const FUSE_MARGIN_MA = 1_000;
+
+// ---- Voltage droop (CONTROL, "Voltage droop"; EN 50160: 207-253 V) ----
+export const DROOP_FULL_MV = 222_000;
+export const DROOP_FLOOR_MV = 210_000;
+export const DROOP_TRIP_MV = 207_000;
+export const DROOP_TRIP_AFTER_MS = 10_000;
+export const DROOP_TAU_DOWN_MS = 20_000;
+export const DROOP_TAU_UP_MS = 600_000;
+export const DROOP_DITHER_MV = 500;
+export const DROOP_LOCKOUT_MIN_MS = 5 * 60_000;
+export const DROOP_LOCKOUT_MAX_MS = 15 * 60_000;
+/** Export mirror, P(U) of EN 50549-1: full at 110 % of 230 V, floor at 112 %. */
+export const DROOP_EXPORT_FULL_MV = 253_000;
+export const DROOP_EXPORT_FLOOR_MV = 257_600;
+/** Below this a phase is not a voltage but a missing wire ("a 000.0 V phase"). */
+export const VOLTAGE_PRESENT_MIN_MV = 50_000;
+
+// ---- Budget (CONTROL, "Uncontrolled load") ----
+export const HEADROOM_MARGIN_W = 100;
+/** P1 rounds currents down to whole amperes: half of one is taken off before it is compared. */
+export const CURRENT_ROUNDING_MA = 500;
+export const PEAK_HOLD_MS = 30_000;
+export const PEAK_DECAY_TAU_MS = 30_000;
+
+// ---- Allocation (CONTROL, "Allocation", "Shape") ----
+export const EV_MINIMUM_MA = 6_000;
+export const EV_START_EXTRA_MA = 1_500;
+export const EV_START_HOLD_MS = 60_000;
+export const RISE_HOLD_MS = 10_000;
+export const RISE_MA_PER_S = 200;
+export const RISE_STEP_MAX_MA = 3_000;
+export const DEADBAND_MA = 500;
+export const OFF_TIME_MIN_MS = 5 * 60_000;
+export const ON_TIME_MIN_MS = 5 * 60_000;
+/** Settling: EV response plus two telegrams. */
+export const SETTLE_DSMR5_MS = 10_000;
+export const SETTLE_DSMR4_MS = 25_000;
+export const DEVICES_MAX = 8;
+
+// ---- SG Ready (TNO R12069 3.7.2.1; makers' rule) ----
+export const SG_WINDOW_MS = 24 * 3_600_000;
+export const SG_BLOCKS_MAX = 3;
+export const SG_BLOCKED_MAX_MS = 2 * 3_600_000;
+export const SG_BLOCK_MIN_MS = 10 * 60_000;
+export const SG_BLOCK_APART_MS = 10 * 60_000;
+export const SG_RESERVE_BLOCKS = 1;
+export const SG_RESERVE_MS = 30 * 60_000;
+
+// ---- Capacity tariff (Flanders) ----
+export const TARIFF_QUARTER_S = 900;
+export const TARIFF_FLOOR_W = 2_500;
+
+// ---- Actuation ----
+/** Every setpoint is written again at least this often, changed or not (invariant 10). */
+export const REWRITE_PERIOD_MS = 10_000;
+/** The controller ticks at least this often. */
+export const TICK_PERIOD_MS = 1_000;
+/** A device that has not answered for this long is offline. */
+export const DEVICE_OFFLINE_MS = 15_000;
+
+// ---- Modbus ----
+export const MODBUS_ADU_BYTES_MAX = 260;
+export const MODBUS_REGISTERS_MAX = 125;
+export const MODBUS_TIMEOUT_MS = 1_000;
+export const MODBUS_RETRIES = 2;
+export const MODBUS_QUEUE_MAX = 16;
+export const MODBUS_BACKOFF_MIN_MS = 1_000;
+export const MODBUS_BACKOFF_MAX_MS = 30_000;
+export const MODBUS_POLL_MS = 1_000;
+
+// ---- MQTT, HTTP, store, evidence ----
+export const MQTT_PACKET_BYTES_MAX = 2_048;
+export const MQTT_KEEPALIVE_S = 30;
+export const MQTT_CONNECT_TIMEOUT_MS = 15_000;
+export const MQTT_QUEUE_MAX = 32;
+/** Full jitter up to min(300 s, 2^n s). */
+export const MQTT_BACKOFF_MAX_MS = 300_000;
+export const HTTP_CONNECTIONS_MAX = 6;
+export const HTTP_HEADER_BYTES_MAX = 2_048;
+export const HTTP_BODY_BYTES_MAX = 1_024;
+export const HTTP_TIMEOUT_MS = 10_000;
+export const STORE_KEY_CHARACTERS_MAX = 15;
+export const STORE_VALUE_BYTES_MAX = 1_984;
+/** The evidence log: segments of one size in a ring; two years of events (BK6-22-300 7.3). */
+export const EVIDENCE_SEGMENT_BYTES = 65_536;
+export const EVIDENCE_SEGMENTS_MAX = 12;
+export const EVIDENCE_RECORD_BYTES_MAX = 1_024;
