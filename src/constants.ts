@@ -37,6 +37,26 @@ export const IAT_AHEAD_MAX_S = 300;
 export const TRUSTED_KEYS_MAX = 8;
 /** Tokens waiting for their signature to be checked. */
 export const TOKEN_QUEUE_MAX = 4;
+/** Of these one channel may take so many (ean, msr and all come together), so one is left for the others. */
+export const TOKEN_QUEUE_CHANNEL_MAX = 3;
+/** A verification that has not answered by then is a refusal. Plain C on an ESP32 takes 0.6 s. */
+export const VERIFY_TIMEOUT_MS = 10_000;
+/** After a bad signature its channel waits this long, doubled each time, before the next one is checked. */
+export const BAD_SIGNATURE_WAIT_MIN_MS = 1_000;
+export const BAD_SIGNATURE_WAIT_MAX_MS = 60_000;
+/** Records of (kid, aud) in the store: every key with the three audiences that reach a house. */
+export const TOKEN_SLOTS_MAX = 24;
+/** A record that could not be written is tried again this often. */
+export const TOKEN_STORE_RETRY_MS = 10_000;
+/** Limits and durations on the wire stay below 2^31 and 2^32, so that no sum leaves 2^53. */
+export const CAP_WATTS_MAX = 0x7fff_ffff;
+export const CAP_SECONDS_MAX = 0xffff_ffff;
+/** A release longer than a day would be a cap without an end. */
+export const CAP_RELEASE_MAX_S = 86_400;
+/** An installer's test cap is over 10 minutes after it was made. */
+export const INSTALLER_TEST_MAX_S = 600;
+/** The signed set of keys: 8 keys with their audiences; fits one record of the store. */
+export const KEY_SET_BYTES_MAX = 1_536;
 
 // ---- Limits (CAPS Life; CONTROL) ----
 export const START_TO_FAILSAFE_MS = 120_000;
@@ -114,12 +134,32 @@ export const DEVICE_OFFLINE_MS = 15_000;
 // ---- Modbus ----
 export const MODBUS_ADU_BYTES_MAX = 260;
 export const MODBUS_REGISTERS_MAX = 125;
+export const MODBUS_WRITE_REGISTERS_MAX = 123;
+/** Coils of one write (V1.1b3 6.11); the same bound is kept for reading. */
+export const MODBUS_COILS_MAX = 1_968;
+/** Unit identifiers behind one bus: the devices, a meter and relay boards. */
+export const MODBUS_UNITS_MAX = 16;
 export const MODBUS_TIMEOUT_MS = 1_000;
 export const MODBUS_RETRIES = 2;
 export const MODBUS_QUEUE_MAX = 16;
 export const MODBUS_BACKOFF_MIN_MS = 1_000;
 export const MODBUS_BACKOFF_MAX_MS = 30_000;
 export const MODBUS_POLL_MS = 1_000;
+/** Opening a connection, or a write that the stream does not take. */
+export const MODBUS_CONNECT_TIMEOUT_MS = 5_000;
+/** Timeouts in a row, with no frame of anybody in between, after which a TCP connection is made afresh. */
+export const MODBUS_SILENT_TIMEOUTS_MAX = 3;
+/** A written value that is not read back for this long is a fault: makers ramp and poll inside. */
+export const READ_BACK_SETTLE_MS = 5_000;
+
+// ---- Contacts ----
+/** A relay input must be steady for this long; its samples are this far apart. */
+export const CONTACT_DEBOUNCE_MS = 100;
+export const CONTACT_SAMPLE_MS = 20;
+/** An input that cannot be opened is tried again this often. */
+export const CONTACT_REOPEN_MS = 5_000;
+/** Lists of moves waiting for a contact pair. */
+export const CONTACT_QUEUE_MAX = 4;
 
 // ---- MQTT, HTTP, store, evidence ----
 export const MQTT_PACKET_BYTES_MAX = 2_048;
@@ -128,10 +168,34 @@ export const MQTT_CONNECT_TIMEOUT_MS = 15_000;
 export const MQTT_QUEUE_MAX = 32;
 /** Full jitter up to min(300 s, 2^n s). */
 export const MQTT_BACKOFF_MAX_MS = 300_000;
+/** The queue's payloads together, and the longest single one (a status of 8 devices has some 3 KB). */
+export const MQTT_QUEUE_BYTES_MAX = 16_384;
+export const MQTT_PUBLISH_BYTES_MAX = 6_144;
+/** QoS 1 messages sent and not yet acknowledged. */
+export const MQTT_INFLIGHT_MAX = 4;
+/** Acknowledgements and pings waiting for a broker that does not read; more and it is dropped. */
+export const MQTT_CONTROL_MAX = 16;
+export const MQTT_PING_TIMEOUT_MS = 10_000;
+/** A QoS 1 message or subscription unanswered for this long: the connection is made anew. */
+export const MQTT_ACK_TIMEOUT_MS = 60_000;
+/** How long the broker keeps our session (MQTT 5), and how long an oversized packet may be passed over. */
+export const MQTT_SESSION_EXPIRY_S = 3_600;
+export const MQTT_SKIP_BYTES_MAX = 65_536;
 export const HTTP_CONNECTIONS_MAX = 6;
-export const HTTP_HEADER_BYTES_MAX = 2_048;
+/** Request line or one header that matters; others may be longer and are passed over unread. */
+export const HTTP_LINE_BYTES_MAX = 512;
+/** All headers of a request; browsers send the cookies of every port of localhost. */
+export const HTTP_HEADER_BYTES_MAX = 8_192;
 export const HTTP_BODY_BYTES_MAX = 1_024;
 export const HTTP_TIMEOUT_MS = 10_000;
+/** An answer that closes waits this long for the peer to close first, so that it is not cut off. */
+export const HTTP_LINGER_MS = 1_000;
+/** A port that cannot be had (no network yet, in use) is tried again after this. */
+export const HTTP_LISTEN_RETRY_MS = 5_000;
+/** Refused POSTs an address may make before it must wait, and how soon one is forgiven. */
+export const HTTP_BAD_POSTS_MAX = 10;
+export const HTTP_BAD_POST_FORGIVEN_MS = 30_000;
+export const HTTP_BAD_POST_ADDRESSES_MAX = 8;
 export const STORE_KEY_CHARACTERS_MAX = 15;
 export const STORE_VALUE_BYTES_MAX = 1_984;
 /** The evidence log: segments of one size in a ring; two years of events (BK6-22-300 7.3). */
