@@ -10,10 +10,24 @@
 export const TELEGRAM_BYTES_MAX = 8192;
 /** Text message, characters (P1 6.12: up to 1,024 characters, sent as 2,048 hex digits). */
 export const TEXT_MESSAGE_CHARACTERS_MAX = 1024;
+/** Identifiers (hex of ASCII) are 34 or 96 digits at most (P1 6.12). */
+export const IDENTIFIER_CHARACTERS_MAX = 96;
+/** Named faults kept of one telegram; more are counted only. */
+export const TELEGRAM_FAULTS_MAX = 8;
+/** M-Bus channels read: 0-1 to 0-4 (P1 6.12). */
+export const MBUS_CHANNELS_MAX = 4;
+/** A meter is believed to send no CRC after this many well-formed telegrams in a row without one. */
+export const CRCLESS_TELEGRAMS_MIN = 4;
 export const TELEGRAM_PERIOD_DSMR5_MS = 1_000;
 export const TELEGRAM_PERIOD_DSMR4_MS = 10_000;
 /** How long each line setting is tried while the baud rate and parity are being found. */
 export const LINE_PROBE_MS = 12_000;
+/** A found line setting is searched anew after this long without a telegram. */
+export const LINE_LOST_MS = 120_000;
+/** A P1 stream without a byte for this long is opened again (half-open TCP, unplugged cable). */
+export const P1_SILENCE_MS = 60_000;
+export const P1_BACKOFF_MIN_MS = 1_000;
+export const P1_BACKOFF_MAX_MS = 30_000;
 /** Readers of the raw telegram stream, and what one of them may leave unread before it is dropped. */
 export const P1_RELAY_READERS_MAX = 4;
 export const P1_RELAY_QUEUE_BYTES = 8192;
@@ -22,6 +36,35 @@ export const P1_RELAY_QUEUE_BYTES = 8192;
 /** No rise after 5 telegram periods, safe values after 10 (CONTROL, "Stale meter"). */
 export const STALE_NO_RISE_PERIODS = 5;
 export const STALE_SAFE_PERIODS = 10;
+/** What a fuse may carry for seconds, in percent of its rating: beyond it, a value is not believed at once. */
+export const PLAUSIBLE_FUSE_PERCENT = 250;
+/** Highest phase voltage believed, and what powers are bounded with where none is measured. */
+export const PLAUSIBLE_VOLTAGE_MAX_MV = 300_000;
+export const PLAUSIBLE_VOLTAGE_MV = 253_000;
+/** The phases' powers against their sum: phases and total are not sampled together (Kaifa: 401 W apart). */
+export const PHASE_SUM_TOLERANCE_W = 1_000;
+export const PHASE_SUM_TOLERANCE_PERCENT = 30;
+/** Without phases to check against, a step beyond this part of the connection waits for the next telegram. */
+export const PLAUSIBLE_STEP_PERCENT = 60;
+/** Misses in a row after which the phases of this meter are no longer expected to add up. */
+export const PHASE_SUM_MISSES_MAX = 3;
+/** A register may run ahead of what the fuse allows by this: rounding, and telegrams lost in between. */
+export const ENERGY_STEP_SLACK_WH = 500;
+
+// ---- Clock (CAPS, Life 7) ----
+/** Two clocks that agree differ by less than this. */
+export const CLOCK_AGREE_S = 300;
+/** A meter clock may be set by this much and stay trusted; more backwards is going back. */
+export const CLOCK_TOLERANCE_S = 30;
+/** Consistent meter time at start, and after the clock went back, before it is trusted. */
+export const CLOCK_START_MS = 20_000;
+export const CLOCK_REGAIN_MS = 10 * 60_000;
+/** A clock further than this beyond the last known time needs network time or a token to agree. */
+export const CLOCK_AHEAD_MAX_S = 400 * 86_400;
+/** No clock before this is right: 2024-01-01. */
+export const CLOCK_EPOCH_MIN_S = 1_704_067_200;
+/** The last known time goes to flash this often, not each second. */
+export const CLOCK_PERSIST_S = 6 * 3_600;
 /** A meter clock that goes back, or jumps by more than a day, is not trusted (CAPS, Life 7). */
 export const CLOCK_JUMP_MAX_S = 86_400;
 
@@ -126,6 +169,8 @@ export const TARIFF_FLOOR_W = 2_500;
 // ---- Actuation ----
 /** Every setpoint is written again at least this often, changed or not (invariant 10). */
 export const REWRITE_PERIOD_MS = 10_000;
+/** A device that says it holds another value is written again at most this often. */
+export const READ_BACK_RETRY_MS = 3_000;
 /** The controller ticks at least this often. */
 export const TICK_PERIOD_MS = 1_000;
 /** A device that has not answered for this long is offline. */
@@ -134,6 +179,8 @@ export const DEVICE_OFFLINE_MS = 15_000;
 // ---- Modbus ----
 export const MODBUS_ADU_BYTES_MAX = 260;
 export const MODBUS_REGISTERS_MAX = 125;
+/** Models in a SunSpec chain: real devices have 5 to 30. */
+export const SUNSPEC_MODELS_MAX = 64;
 export const MODBUS_WRITE_REGISTERS_MAX = 123;
 /** Coils of one write (V1.1b3 6.11); the same bound is kept for reading. */
 export const MODBUS_COILS_MAX = 1_968;
