@@ -11,6 +11,8 @@ export class VirtualPin {
   unwritable = false;
   /** Welded contact: writes are taken and change nothing. */
   stuck = false;
+  /** The level an output falls to when the controller loses power. */
+  idle: 0 | 1 = 0;
 
   get level(): 0 | 1 {
     return this.#level;
@@ -46,6 +48,14 @@ export class VirtualPin {
 /** Pins by name, made when first asked for. */
 export class VirtualPins {
   #pins = new Map<string, VirtualPin>();
+
+  /** The controller has lost power: it drives no output any more. */
+  release(names: Iterable<string | number>): void {
+    for (const name of names) {
+      const pin = this.get(name);
+      if (!pin.stuck) pin.drive(pin.idle);
+    }
+  }
 
   get(name: string | number): VirtualPin {
     const key = String(name);
