@@ -115,6 +115,17 @@ export const RELEASE_MAX_MS = 3 * 3_600_000;
 /** P1 currents are whole amperes: stay one below the fuse (CONTROL, "Limits"). */
 export const FUSE_MARGIN_MA = 1_000;
 
+/** Links, one a (kid, aud): every trusted key times ean, msr and all. */
+export const LINKS_MAX = TRUSTED_KEYS_MAX * 3;
+/** An open-ended cap is a long one: durations and distances in time count up to this (68 years). */
+export const EVENT_SECONDS_MAX = 2_147_483_647;
+
+// ---- Section 14a EnWG (BK6-22-300, annex 1, 4.5) ----
+/** What direct control leaves each device. */
+export const PAR14A_DEVICE_W = 4_200;
+/** Heat pumps and cooling above this count with 0.4 x their power. */
+export const PAR14A_LARGE_W = 11_000;
+
 // ---- Voltage droop (CONTROL, "Voltage droop"; EN 50160: 207-253 V) ----
 export const DROOP_FULL_MV = 222_000;
 export const DROOP_FLOOR_MV = 210_000;
@@ -128,6 +139,10 @@ export const DROOP_LOCKOUT_MAX_MS = 15 * 60_000;
 /** Export mirror, P(U) of EN 50549-1: full at 110 % of 230 V, floor at 112 %. */
 export const DROOP_EXPORT_FULL_MV = 253_000;
 export const DROOP_EXPORT_FLOOR_MV = 257_600;
+/** As far beyond the floor as 207 V lies beyond 210 V. */
+export const DROOP_EXPORT_TRIP_MV = 260_600;
+/** A gap between two readings counts for no more than this when the voltage rises. */
+export const DROOP_RISE_GAP_MAX_MS = 10_000;
 /** Below this a phase is not a voltage but a missing wire ("a 000.0 V phase"). */
 export const VOLTAGE_PRESENT_MIN_MV = 50_000;
 
@@ -137,6 +152,12 @@ export const HEADROOM_MARGIN_W = 100;
 export const CURRENT_ROUNDING_MA = 500;
 export const PEAK_HOLD_MS = 30_000;
 export const PEAK_DECAY_TAU_MS = 30_000;
+/** EN 50160: what a phase may be when nobody measures it. Low makes amperes of watts, high watts of amperes. */
+export const VOLTAGE_LOWEST_MV = 207_000;
+export const VOLTAGE_HIGHEST_MV = 253_000;
+/** The same on a 3 x 230 V net without neutral, where a "phase voltage" is 1/sqrt(3) of that. */
+export const VOLTAGE_DELTA_LOWEST_MV = 119_500;
+export const VOLTAGE_DELTA_HIGHEST_MV = 146_100;
 
 // ---- Allocation (CONTROL, "Allocation", "Shape") ----
 export const EV_MINIMUM_MA = 6_000;
@@ -151,6 +172,15 @@ export const ON_TIME_MIN_MS = 5 * 60_000;
 /** Settling: EV response plus two telegrams. */
 export const SETTLE_DSMR5_MS = 10_000;
 export const SETTLE_DSMR4_MS = 25_000;
+/** A meter that speaks at least this often settles like DSMR 5, a slower one like DSMR 4. */
+export const SETTLE_FAST_PERIOD_MS = 2_000;
+/** A device found not to follow its setpoint stays halved or off for this long. */
+export const DERATE_MS = 5 * 60_000;
+/** How far above its setpoint a device must draw to be the one that does not follow. */
+export const DERATE_ABOVE_MA = 1_000;
+/** A share left unused by this much for this long is handed on, down to that much above what is drawn. */
+export const UNUSED_MA = 2_000;
+export const UNUSED_HOLD_MS = 60_000;
 export const DEVICES_MAX = 8;
 
 // ---- SG Ready (TNO R12069 3.7.2.1; makers' rule) ----
@@ -161,10 +191,22 @@ export const SG_BLOCK_MIN_MS = 10 * 60_000;
 export const SG_BLOCK_APART_MS = 10 * 60_000;
 export const SG_RESERVE_BLOCKS = 1;
 export const SG_RESERVE_MS = 30 * 60_000;
+/** The uncontrolled load must be above a limit for this long before a block is spent on it. */
+export const SG_BLOCK_HOLD_MS = 3_000;
+/** A block ends when the pump's nominal power has fitted for this long, and a spread by serial. */
+export const SG_UNBLOCK_HOLD_MS = 60_000;
+export const SG_UNBLOCK_SPREAD_MS = 240_000;
+/** A block ends this long before its budget does: a late tick must not overspend it. */
+export const SG_END_MARGIN_MS = 5_000;
+/** State 3: surplus of the pump's nominal power for this long, then at least so long unless a limit comes. */
+export const SG_SURPLUS_HOLD_MS = 60_000;
+export const SG_SURPLUS_MIN_MS = 10 * 60_000;
 
 // ---- Capacity tariff (Flanders) ----
 export const TARIFF_QUARTER_S = 900;
 export const TARIFF_FLOOR_W = 2_500;
+/** The last seconds of a quarter do not turn a small rest of energy into a great power. */
+export const TARIFF_TAIL_S = 60;
 
 // ---- Actuation ----
 /** Every setpoint is written again at least this often, changed or not (invariant 10). */
@@ -243,9 +285,28 @@ export const HTTP_LISTEN_RETRY_MS = 5_000;
 export const HTTP_BAD_POSTS_MAX = 10;
 export const HTTP_BAD_POST_FORGIVEN_MS = 30_000;
 export const HTTP_BAD_POST_ADDRESSES_MAX = 8;
-export const STORE_KEY_CHARACTERS_MAX = 15;
+/** NVS names have 15 characters; the slot's suffix, ".0" or ".1", takes two. */
+export const STORE_KEY_CHARACTERS_MAX = 13;
+export const STORE_KEYS_MAX = 32;
 export const STORE_VALUE_BYTES_MAX = 1_984;
-/** The evidence log: segments of one size in a ring; two years of events (BK6-22-300 7.3). */
+/**
+ * The evidence log: a ring of segments that keeps two years (BK6-22-300 7.3). A record takes some
+ * 130 bytes, so the ring holds about 5,500 after its oldest segment was dropped: 7 a day for two
+ * years. Counted on: 100 cap events a year of 20 records each, a summary a day, restarts and faults,
+ * together 2,600 a year. 12 segments and the one being made are 832 KB, what a 4 MB board has left;
+ * a host keeps 1,024 (64 MB).
+ */
 export const EVIDENCE_SEGMENT_BYTES = 65_536;
 export const EVIDENCE_SEGMENTS_MAX = 12;
+export const EVIDENCE_HOST_SEGMENTS_MAX = 1_024;
+/** Records waiting to be written, and the bytes written and flushed together in one turn. */
+export const EVIDENCE_QUEUE_MAX = 32;
+export const EVIDENCE_BATCH_BYTES_MAX = 4_096;
+/** One type's records in a burst, and how soon one more is allowed: a flood of bad tokens must not push out two years. */
+export const EVIDENCE_BURST_MAX = 48;
+export const EVIDENCE_REFILL_MS = 1_800_000;
+export const EVIDENCE_TYPES_MAX = 24;
+/** After this many restarts in a row, with nothing between them, further ones are not recorded. */
+export const EVIDENCE_RESTARTS_MAX = 8;
+export const EVIDENCE_RETRY_MS = 10_000;
 export const EVIDENCE_RECORD_BYTES_MAX = 1_024;
