@@ -146,6 +146,7 @@ export class MqttClient {
 
   /** Ends for good, without DISCONNECT: the broker then publishes the will ("offline"). */
   close(): void {
+    if (this.#state === "closed") return;
     this.#release();
     this.#options.timer.clear(this.#timer);
     this.#timer = undefined;
