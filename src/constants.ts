@@ -89,6 +89,9 @@ export const BAD_SIGNATURE_WAIT_MIN_MS = 1_000;
 export const BAD_SIGNATURE_WAIT_MAX_MS = 60_000;
 /** Records of (kid, aud) in the store: every key with the three audiences that reach a house. */
 export const TOKEN_SLOTS_MAX = 24;
+/** Refusals told to the log and the evidence: so many at once, then one each minute. All are counted. */
+export const REFUSAL_REPORTS_MAX = 20;
+export const REFUSAL_REPORT_EVERY_MS = 60_000;
 /** A record that could not be written is tried again this often. */
 export const TOKEN_STORE_RETRY_MS = 10_000;
 /** Limits and durations on the wire stay below 2^31 and 2^32, so that no sum leaves 2^53. */

@@ -19,14 +19,20 @@ export function tightenOnly(held: readonly CapEvent[], events: readonly CapEvent
     if (same >= 0) result[same] = strictest(result[same]!, old);
     else result.push(old);
   }
-  while (result.length > TIGHTENED_EVENTS_MAX) {
-    const last = result.pop()!;
-    // More than 16 held events lie behind the token's own and there are two scopes, so one is found.
-    let at = result.length - 1;
-    while (result[at]!.controllable !== last.controllable) at--;
-    result[at] = strictest(result[at]!, last);
-  }
+  while (result.length > TIGHTENED_EVENTS_MAX) foldTwo(result);
   return result;
+}
+
+/** The last two of one scope become one; of any three events two share a scope, as there are two. */
+function foldTwo(events: CapEvent[]): void {
+  for (let from = events.length - 1; from > 0; from--) {
+    for (let into = from - 1; into >= 0; into--) {
+      if (events[into]!.controllable !== events[from]!.controllable) continue;
+      events[into] = strictest(events[into]!, events[from]!);
+      events.splice(from, 1);
+      return;
+    }
+  }
 }
 
 /** From the earlier start to the later end, the lower limit in each direction; the rest is the first's. */
