@@ -124,7 +124,7 @@ class Bus implements ModbusBus {
   request(unit: number, request: ModbusRequest, done: ModbusCallback): void {
     this.#counters.requests++;
     const known = this.#framing.addresses(unit) ? this.#queue.unit(unit) : null;
-    const job = { unit: known ?? NOBODY, request, callback: done, attempts: 0, rule: null };
+    const job = { unit: known ?? NOBODY, request, callback: done, attempts: 0, rule: null, doubtful: false };
     if (known === null || this.#state.kind === "closed" || !isValidRequest(request)) this.#queue.fail(job, "refused");
     else if (this.#state.kind === "waiting" && this.#attempt > 0) this.#queue.fail(job, "disconnected");
     else this.#queue.add(job, this.#monotonic());

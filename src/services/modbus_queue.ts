@@ -27,6 +27,8 @@ export interface Job {
   attempts: number;
   /** What the newest of them failed with. */
   rule: ModbusRule | null;
+  /** Sent while the answer to the same request, sent before, may still come: one of the two is left over. */
+  doubtful: boolean;
 }
 
 /** One unit identifier on the line. */
@@ -134,6 +136,7 @@ export class ModbusQueue {
         if (pass === 0 && !first) continue;
         unit.waiting.shift();
         unit.inFlight = true;
+        job.doubtful = unit.late !== null && now < unit.lateUntil && sameRequest(unit.late, job.request);
         this.#turn = (index + 1) % count;
         return job;
       }
@@ -159,8 +162,8 @@ export class ModbusQueue {
     unit.inFlight = false;
     unit.failures = 0;
     unit.backoff = 0;
-    // It may have been the late answer to an earlier attempt: then this attempt's is still to come.
-    if (job.attempts > 0) this.#expectLate(job, deadline);
+    // It may have been the late answer to the earlier one: then this one's is still to come.
+    if (job.doubtful) this.#expectLate(job, deadline);
     this.finish(job, result);
   }
 
