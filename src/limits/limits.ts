@@ -1,0 +1,303 @@
+import { NOMINAL_MV, type Site } from "../site.js";
+import type { EpochSeconds, Milliamps, Millis, PerPhase, Permille, Watts } from "../units.js";
+import { FUSE_MARGIN_MA, STALE_SAFE_PERIODS } from "../constants.js";
+import { channelStep, limit, resumeRise, type ChannelContext } from "./channel.js";
+import { DROOP_EXPORT, DROOP_IMPORT, droopStart, droopStep, type DroopLaw, type DroopState } from "./droop.js";
+import type { ContactState, LimitsEvent, Scope } from "./event.js";
+import { nextLife } from "./life.js";
+import { NO_LIMIT, type Limit, type Limits, type UpcomingCap } from "./limit.js";
+import { acceptToken, advance, endOf, isAlive, prune, retime } from "./link.js";
+import { ratedConsumption, ratedProduction } from "./par14a.js";
+import { restoredChannel, restoredLinks, type RestoredLimits } from "./persist.js";
+import type { Channel, ContactMemory, LimitsInput, LimitsState, Link } from "./state.js";
+import { targetOf, type TargetInput } from "./target.js";
+import { tariffStep, tariffTarget, type TariffState } from "./tariff.js";
+import { voltageNow, type Voltage } from "./voltage.js";
+
+export { limitsPersist, limitsRestore, type RestoredLimits } from "./persist.js";
+export type { LimitsEvent } from "./event.js";
+export type { LimitsInput, LimitsState } from "./state.js";
+
+export interface LimitsOutcome {
+  readonly state: LimitsState;
+  readonly limits: Limits;
+  readonly events: readonly LimitsEvent[];
+}
+
+/** After power-on, an update or a new configuration. Relaxes nothing of what was restored. */
+export function limitsStart(site: Site, restored: RestoredLimits, now: Millis): LimitsState {
+  return {
+    at: now,
+    life: site.hasOperator ? "start" : "autonomous",
+    lifeSince: now,
+    clockUtc: restored.utc,
+    clockAt: now,
+    clockTrusted: false,
+    links: restoredLinks(restored, now),
+    linkAlive: false,
+    import: restoredChannel(restored.channels[0], now),
+    export: restoredChannel(restored.channels[1], now),
+    controllable: restoredChannel(restored.channels[2], now),
+    production: restoredChannel(restored.channels[3], now),
+    contacts: site.inputs.map(() => ({ state: "inactive", since: now })),
+    voltageKnown: false,
+    voltageSince: now,
+    droopImport: droopStart(restored.droopImportLow),
+    droopExport: droopStart(restored.droopExportLow),
+    tariff: null,
+    damaged: restored.damaged,
+    announced: false,
+    revision: 0,
+  };
+}
+
+/**
+ * One tick: what happened since the last one lies in `input`. Mutates nothing; the same arguments
+ * give the same outcome. `now` is monotonic, ms.
+ */
+export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, now: Millis): LimitsOutcome {
+  const log: LimitsEvent[] = [];
+  const { utc } = input;
+  if (!state.announced) log.push({ kind: "restored", links: state.links.length, damaged: state.damaged });
+  const trusted = utc !== null;
+  if (trusted !== state.clockTrusted) log.push({ kind: "clock", trusted });
+
+  const links = heard(state, input, now, log);
+  const clock = clockAfter(state, input, now);
+  const linkAlive = anyAlive(links.links, utc, now) && links.damaged === 0;
+  if (linkAlive !== state.linkAlive) log.push({ kind: "link", alive: linkAlive });
+  const capInForce = anyInForce(links.links);
+  const life = nextLife(site, { state: state.life, since: state.lifeSince, linkAlive, capInForce }, now);
+  if (life !== state.life) log.push({ kind: "state", from: state.life, to: life });
+  const lifeSince = life === state.life ? state.lifeSince : now;
+
+  const voltage = voltageNow(site, input.reading, input.deviceVoltage ?? null, now);
+  const voltageKnown = voltage !== null;
+  if (voltageKnown !== state.voltageKnown) log.push({ kind: "voltage", known: voltageKnown });
+  const voltageSince = voltageKnown === state.voltageKnown ? state.voltageSince : now;
+  const droopImport = droop(DROOP_IMPORT, state.droopImport, voltage, site, log);
+  const droopExport = droop(DROOP_EXPORT, state.droopExport, voltage, site, log);
+  const contacts = readContacts(site, state.contacts, input.contacts, now, log);
+  const tariff = site.tariffTarget === null || input.reading === null
+    ? state.tariff : tariffStep(site.tariffTarget, state.tariff, input.reading);
+
+  const target: TargetInput = { site, life, lifeSince, linkAlive, links: links.links, contacts, voltageKnown, voltageSince };
+  const step = (scope: Scope, channel: Channel): Channel => {
+    const ctx: ChannelContext = { scope, serial: site.serial, top: topOf(site, scope), utc, before: state.at, now };
+    return channelStep(resumed(channel, state, utc, now), targetOf(scope, target), ctx, log);
+  };
+  const next: LimitsState = {
+    at: now, life, lifeSince,
+    clockUtc: clock.clockUtc, clockAt: clock.clockAt, clockTrusted: trusted,
+    links: links.links, linkAlive,
+    import: step("import", state.import), export: step("export", state.export),
+    controllable: step("controllable", state.controllable), production: step("production", state.production),
+    contacts, voltageKnown, voltageSince, droopImport, droopExport, tariff,
+    damaged: links.damaged, announced: true, revision: state.revision,
+  };
+  return {
+    state: worthStoring(state, next) ? { ...next, revision: state.revision + 1 } : next,
+    limits: limitsOf(site, next, input, now),
+    events: log,
+  };
+}
+
+// ---- Links ----
+
+interface Heard {
+  readonly links: readonly Link[];
+  /** Records the store lost, until a word from an operator makes good for them. */
+  readonly damaged: number;
+}
+
+/** Tokens taken over, events begun and ended, and all of it retimed where the clock is trusted anew. */
+function heard(state: LimitsState, input: LimitsInput, now: Millis, log: LimitsEvent[]): Heard {
+  const { utc } = input;
+  let links = advance(state.links, utc, now, log);
+  let damaged = state.damaged;
+  const anew = utc !== null && !state.clockTrusted;
+  if (anew) links = retime(links, utc, now, log);
+  if (input.tokens.length === 0 && !anew) return { links, damaged };
+  for (const token of input.tokens) {
+    const before = links;
+    links = acceptToken(links, token, utc, Math.max(leastUtc(state, input, now) ?? 0, token.iat), now, log);
+    // What the store lost may have been a cap: only a fresh word from an operator ends the doubt.
+    if (links !== before && utc !== null) damaged = 0;
+  }
+  // What has just come begins in the same tick; what retime() found to be over waits for the next.
+  return { links: prune(anew ? begun(links, utc, now, log) : advance(links, utc, now, log), utc, now), damaged };
+}
+
+/** advance() for the tick in which the clock is trusted anew: begins, but ends nothing. */
+function begun(links: readonly Link[], utc: EpochSeconds, now: Millis, log: LimitsEvent[]): readonly Link[] {
+  return links.map((link) => {
+    const over = link.events.filter((held) => utc >= endOf(held.event));
+    const rest = { ...link, events: link.events.filter((held) => utc < endOf(held.event)) };
+    const after = advance([rest], utc, now, log)[0]!;
+    return { ...after, events: [...over, ...after.events] };
+  });
+}
+
+/** The least utc can be: the last trusted time and what has passed since, or a newer token's iat. */
+function leastUtc(state: LimitsState, input: LimitsInput, now: Millis): EpochSeconds | null {
+  if (input.utc !== null) return input.utc;
+  let least = state.clockUtc === null ? null : state.clockUtc + Math.floor((now - state.clockAt) / 1_000);
+  for (const token of input.tokens) if (least === null || token.iat > least) least = token.iat;
+  return least;
+}
+
+/** Without trust the pair stays as it is, so that fractions of a second are not lost with each tick. */
+function clockAfter(state: LimitsState, input: LimitsInput, now: Millis): Pick<LimitsState, "clockUtc" | "clockAt"> {
+  const least = leastUtc(state, input, now);
+  const ratcheted = input.utc !== null || (input.tokens.length > 0 && least !== leastUtc(state, { ...input, tokens: [] }, now));
+  return ratcheted ? { clockUtc: least, clockAt: now } : state;
+}
+
+function anyAlive(links: readonly Link[], utc: EpochSeconds | null, now: Millis): boolean {
+  for (const link of links) if (isAlive(link, utc, now)) return true;
+  return false;
+}
+
+function anyInForce(links: readonly Link[]): boolean {
+  for (const link of links) {
+    for (const held of link.events) {
+      if (held.inForce && (held.event.importLimit !== null || held.event.exportLimit !== null)) return true;
+    }
+  }
+  return false;
+}
+
+// ---- Contacts, voltage, channels ----
+
+function readContacts(
+  site: Site, before: readonly ContactMemory[], levels: readonly (boolean | null)[], now: Millis, log: LimitsEvent[],
+): readonly ContactMemory[] {
+  let next: ContactMemory[] | null = null;
+  for (let i = 0; i < site.inputs.length; i++) {
+    const level = levels[i] ?? null;
+    const state: ContactState = level === null ? "unreadable" : level ? "active" : "inactive";
+    const old = before[i]!;
+    if (old.state === state) continue;
+    log.push({ kind: "contact", id: site.inputs[i]!.id, state });
+    next ??= before.slice();
+    // Active and unreadable limit alike: one stretch.
+    next[i] = { state, since: old.state === "inactive" || state === "inactive" ? now : old.since };
+  }
+  return next ?? before;
+}
+
+function droop(law: DroopLaw, before: DroopState, voltage: Voltage | null, site: Site, log: LimitsEvent[]): DroopState {
+  if (voltage === null) return before;
+  const measured = law.name === "import" ? voltage.lowest : voltage.highest;
+  const after = droopStep(law, before, law.name === "import" ? measured : -measured, voltage.at, site.serial);
+  if (after === before) return before;
+  const direction = law.name;
+  if (after.low && !before.low) log.push({ kind: "droop_begins", direction, voltage: measured });
+  if (after.floored && !before.floored) log.push({ kind: "droop_trips", direction, voltage: measured });
+  if (before.low && !after.low) log.push({ kind: "droop_ends", direction, voltage: measured });
+  return after;
+}
+
+function resumed(channel: Channel, state: LimitsState, utc: EpochSeconds | null, now: Millis): Channel {
+  if (utc === null || state.clockTrusted) return channel;
+  const release = resumeRise(channel.release, utc, now);
+  const raise = resumeRise(channel.raise, utc, now);
+  return release === channel.release && raise === channel.raise ? channel : { ...channel, release, raise };
+}
+
+/** The power at which a release has nothing left to give. It is where a ramp ends, never a limit. */
+function topOf(site: Site, scope: Scope): Watts {
+  const { connection } = site;
+  const fuse = Math.floor((connection.fuse * connection.phases * (NOMINAL_MV / 1_000)) / 1_000);
+  switch (scope) {
+    case "import": return connection.importMax ?? fuse;
+    case "export": return connection.exportMax ?? fuse;
+    case "controllable": return sumRated(site, ratedConsumption);
+    case "production": return sumRated(site, ratedProduction);
+  }
+}
+
+function sumRated(site: Site, rated: (device: Site["devices"][number]) => Watts): Watts {
+  let sum = 0;
+  for (const device of site.devices) sum += rated(device);
+  return sum;
+}
+
+function worthStoring(a: LimitsState, b: LimitsState): boolean {
+  return a.links !== b.links || storedOf(a.import, b.import) || storedOf(a.export, b.export)
+    || storedOf(a.controllable, b.controllable) || storedOf(a.production, b.production)
+    || a.droopImport.low !== b.droopImport.low || a.droopExport.low !== b.droopExport.low || a.clockTrusted !== b.clockTrusted;
+}
+
+/** The level itself moves each second of a ramp; what it is computed from does not. */
+function storedOf(a: Channel, b: Channel): boolean {
+  return a.binding !== b.binding || a.release !== b.release || a.raise !== b.raise;
+}
+
+// ---- What binds ----
+
+function limitsOf(site: Site, state: LimitsState, input: LimitsInput, now: Millis): Limits {
+  const { connection } = site;
+  const weighed: Limit[] = [];
+  weigh(weighed, state.import.limit);
+  if (site.tariffTarget !== null) weigh(weighed, limit(NO_LIMIT, tariffNow(site.tariffTarget, state.tariff, input, now), "tariff", "", null));
+  if (site.ownerImport !== null) weigh(weighed, limit(NO_LIMIT, site.ownerImport, "owner", "", null));
+  if (connection.importMax !== null) weigh(weighed, limit(NO_LIMIT, connection.importMax, "connection", "", null));
+  let exported = state.export.limit;
+  if (site.ownerExport !== null) exported = tightest(exported, limit(NO_LIMIT, site.ownerExport, "owner", "", null));
+  if (connection.exportMax !== null) exported = tightest(exported, limit(NO_LIMIT, connection.exportMax, "connection", "", null));
+  return {
+    state: state.life,
+    import: weighed.reduce(tightest, NO_LIMIT),
+    export: exported,
+    controllable: tightest(state.controllable.limit, droopLimit(state.droopImport.fraction, topOf(site, "controllable"))),
+    production: tightest(state.production.limit, droopLimit(state.droopExport.fraction, topOf(site, "production"))),
+    fuse: fusePerPhase(site),
+    emergency: anyEmergency(state.links),
+    next: upcoming(state.links),
+    weighed,
+  };
+}
+
+function weigh(weighed: Limit[], one: Limit): void {
+  if (one.kind === "limit") weighed.push(one);
+}
+
+/** The stricter of two; of equals the first. */
+function tightest(a: Limit, b: Limit): Limit {
+  if (b.kind === "none") return a;
+  return a.kind === "none" || b.watts < a.watts ? b : a;
+}
+
+function tariffNow(target: Watts, tariff: TariffState | null, input: LimitsInput, now: Millis): Watts {
+  if (tariff === null || input.reading === null) return tariffTarget(target, null);
+  const { at, period } = input.reading;
+  // The quarter may have ended unseen: no more than the target itself.
+  return now - at > STALE_SAFE_PERIODS * period ? Math.min(tariff.limit, tariffTarget(target, null)) : tariff.limit;
+}
+
+function droopLimit(fraction: Permille, rated: Watts): Limit {
+  if (fraction >= 1_000) return NO_LIMIT;
+  return limit(NO_LIMIT, Math.floor((rated * fraction) / 1_000), "voltage", "", null);
+}
+
+function fusePerPhase(site: Site): PerPhase<Milliamps> {
+  const amps = Math.max(0, site.connection.fuse - FUSE_MARGIN_MA);
+  return site.connection.phases === 3 ? [amps, amps, amps] : [amps, 0, 0];
+}
+
+function anyEmergency(links: readonly Link[]): boolean {
+  for (const link of links) for (const held of link.events) if (held.inForce && held.event.emergency) return true;
+  return false;
+}
+
+function upcoming(links: readonly Link[]): UpcomingCap | null {
+  let next: UpcomingCap | null = null;
+  for (const link of links) {
+    for (const { event, inForce } of link.events) {
+      if (inForce || (next !== null && event.start >= next.start)) continue;
+      next = { id: event.id, start: event.start, end: endOf(event), importLimit: event.importLimit, exportLimit: event.exportLimit };
+    }
+  }
+  return next;
+}
