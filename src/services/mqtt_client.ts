@@ -11,10 +11,13 @@ import {
 } from "../constants.js";
 import type { TCPConstructor, TCPStream, Timer, TimerId, TLSConstructor, TLSOptions } from "../../hal/ecma419.js";
 import type { Millis, Seconds } from "../units.js";
-import { encodePacket, PacketReader, type MqttPacket, type MqttVersion } from "./mqtt_packet.js";
-import { MessageQueue, type Message, type PublishOptions, type Queued } from "./mqtt_queue.js";
+import { Outbox } from "./mqtt_outbox.js";
+import { PacketReader, type MqttPacket, type MqttVersion } from "./mqtt_packet.js";
+import type { PublishOptions, Queued } from "./mqtt_queue.js";
+import { noCounts, type MqttCounters, type MqttReason, type MqttState, type MqttStatus } from "./mqtt_status.js";
 
 export type { PublishOptions, Queued } from "./mqtt_queue.js";
+export type { MqttStatus } from "./mqtt_status.js";
 
 export interface MqttOptions {
   /** TCP, or TLS with `secure`. */
@@ -40,52 +43,12 @@ export interface MqttOptions {
   keepAlive?: Seconds;
 }
 
-export type MqttState = "waiting" | "connecting" | "handshake" | "up" | "closed";
-
-export type MqttReason =
-  | "start" | "connected"
-  | "io"              // no network, refused, unknown host, TLS: `detail` has the platform's words
-  | "connect_timeout" // no CONNACK in MQTT_CONNECT_TIMEOUT_MS
-  | "closed_early"    // closed instead of a CONNACK
-  | "version"         // the broker refuses this MQTT version: the other one is tried at once
-  | "not_authorized" | "refused"
-  | "lost"            // the connection ended
-  | "keep_alive"      // a ping was not answered: half-open
-  | "ack_timeout"     // alive, but acknowledges nothing
-  | "disconnected"    // DISCONNECT from the broker: `detail` has its code
-  | "malformed" | "too_long" | "protocol" | "not_reading"
-  | "closed";
-
-export interface MqttCounters {
-  attempts: number; connections: number; drops: number;
-  received: number; sent: number; acknowledged: number;
-  /** Messages given up: queue full, too long, refused by the broker. */
-  discarded: number; expired: number; replaced: number;
-  /** Incoming packets above the bound, faults in the bytes, subscriptions refused, exceptions of onMessage. */
-  oversized: number; malformed: number; subscriptionsRefused: number; callbackErrors: number;
-}
-
-export interface MqttStatus {
-  readonly state: MqttState;
-  readonly since: Millis;
-  readonly reason: MqttReason;
-  readonly detail: string;
-  readonly version: MqttVersion | null;
-  readonly waiting: number;
-  readonly counters: Readonly<MqttCounters>;
-}
-
-interface Flight { readonly message: Message; readonly id: number; since: Millis; sent: boolean; again: boolean }
-
 const DETAIL_CHARACTERS_MAX = 80;
 
 export class MqttClient {
   readonly #options: MqttOptions;
-  readonly #queue = new MessageQueue();
-  readonly #counters: MqttCounters = {
-    attempts: 0, connections: 0, drops: 0, received: 0, sent: 0, acknowledged: 0, discarded: 0, expired: 0, replaced: 0,
-    oversized: 0, malformed: 0, subscriptionsRefused: 0, callbackErrors: 0,
-  };
+  readonly #counters: MqttCounters = noCounts();
+  readonly #outbox = new Outbox(this.#counters);
   #state: MqttState = "waiting";
   #since: Millis;
   #reason: MqttReason = "start";
@@ -97,22 +60,12 @@ export class MqttClient {
   #reader: PacketReader | null = null;
   #timer: TimerId | undefined;
   #writable = 0;
-  /** The packet being written, and how far. */
-  #out: Uint8Array | null = null;
-  #outAt = 0;
-  #control: Uint8Array[] = [];
-  #flights: Flight[] = [];
-  #lastId = 0;
   #subscribeId = 0;
   #subscribedAt: Millis | null = null;
   /** The session at the broker is ours from before: messages in flight are resent as duplicates. */
   #hadSession = false;
   #keepAlive: Seconds;
   #pingSent = false;
-  /** What the broker of this connection accepts. */
-  #packetMax = 0;
-  #window = MQTT_INFLIGHT_MAX;
-  #qosMax: 0 | 1 = 1;
 
   constructor(options: MqttOptions) {
     this.#options = options;
@@ -125,7 +78,7 @@ export class MqttClient {
     return {
       state: this.#state, since: this.#since, reason: this.#reason, detail: this.#detail,
       version: this.#state === "up" ? this.#version : null,
-      waiting: this.#queue.length + this.#flights.length, counters: { ...this.#counters },
+      waiting: this.#outbox.waiting, counters: { ...this.#counters },
     };
   }
 
@@ -133,13 +86,11 @@ export class MqttClient {
   publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): Queued {
     if (this.#state === "closed") return "closed";
     const expiry = options.expiry ?? null;
-    const outcome = this.#queue.add({
+    const outcome = this.#outbox.add({
       topic, payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
       qos: options.qos ?? 0, retain: options.retain ?? false,
       expires: expiry === null ? null : this.#options.monotonic() + expiry * 1000,
     });
-    if (outcome === "replaced") this.#counters.replaced++;
-    else if (outcome !== "queued") this.#counters.discarded++;
     this.#pump();
     return outcome;
   }
@@ -247,10 +198,8 @@ export class MqttClient {
     this.#stream = null;
     this.#reader?.stop();
     this.#reader = null;
-    this.#out = null;
-    this.#outAt = 0;
+    this.#outbox.reset();
     this.#writable = 0;
-    this.#control = [];
     this.#subscribedAt = null;
     this.#pingSent = false;
     try {
@@ -286,9 +235,9 @@ export class MqttClient {
     this.#pingSent = false;
     this.#arm(this.#keepAlive * 750, () => {
       const now = this.#options.monotonic();
-      this.#counters.expired += this.#queue.expire(now);
-      const late = (since: Millis | null): boolean => since !== null && now - since > MQTT_ACK_TIMEOUT_MS;
-      if (late(this.#subscribedAt) || this.#flights.some((flight) => flight.sent && late(flight.since))) return this.#drop("ack_timeout");
+      this.#outbox.expire(now);
+      const unsubscribed = this.#subscribedAt !== null && now - this.#subscribedAt > MQTT_ACK_TIMEOUT_MS;
+      if (unsubscribed || this.#outbox.late(now)) return this.#drop("ack_timeout");
       this.#pingSent = true;
       this.#send({ cmd: "pingreq" });
       this.#pump();
@@ -318,7 +267,7 @@ export class MqttClient {
     if (this.#state !== "up") return this.#drop("protocol", packet.cmd);
     switch (packet.cmd) {
       case "publish": return this.#message(packet);
-      case "puback": return this.#puback(packet);
+      case "puback": return this.#outbox.acknowledged(packet.messageId, packet.reasonCode ?? 0);
       case "suback":
         if (packet.messageId !== this.#subscribeId) return;
         this.#subscribedAt = null;
@@ -343,24 +292,20 @@ export class MqttClient {
     if (code === 4 || code === 5 || code === 0x86 || code === 0x87) return this.#drop("not_authorized", String(code));
     if (code !== 0) return this.#drop("refused", String(code));
     const told = packet.properties;
-    this.#packetMax = told?.maximumPacketSize || Number.MAX_SAFE_INTEGER;
-    this.#window = Math.min(MQTT_INFLIGHT_MAX, told?.receiveMaximum || MQTT_INFLIGHT_MAX);
-    this.#qosMax = told?.maximumQoS === 0 ? 0 : 1;
     this.#keepAlive = told?.serverKeepAlive || (this.#options.keepAlive ?? MQTT_KEEPALIVE_S);
-    const kept = packet.sessionPresent === true;
     this.#hadSession = true;
     this.#counters.connections++;
     if (!this.#enter("up", "connected", "")) return;
     this.#armPing();
     if (this.#options.subscriptions.length > 0) {
-      this.#subscribeId = this.#nextId();
+      this.#subscribeId = this.#outbox.nextId();
       this.#subscribedAt = this.#options.monotonic();
       this.#send({ cmd: "subscribe", messageId: this.#subscribeId, subscriptions: this.#options.subscriptions.map((topic) => ({ topic, qos: 1 })) });
     }
-    for (const flight of this.#flights) {
-      flight.again = flight.sent && kept;
-      flight.sent = false;
-    }
+    this.#outbox.open({
+      version: this.#version, packetMax: told?.maximumPacketSize || Number.MAX_SAFE_INTEGER,
+      receiveMaximum: told?.receiveMaximum || MQTT_INFLIGHT_MAX, qosMax: told?.maximumQoS === 0 ? 0 : 1, kept: packet.sessionPresent === true,
+    });
     this.#pump();
   }
 
@@ -382,85 +327,25 @@ export class MqttClient {
     if (qos === 1 && this.#state === "up") this.#send({ cmd: "puback", messageId: messageId as number, reasonCode: 0 });
   }
 
-  #puback(packet: MqttPacket): void {
-    const at = this.#flights.findIndex((flight) => flight.id === packet.messageId && flight.sent);
-    if (at < 0) return; // an old one, answered twice
-    this.#flights.splice(at, 1);
-    // 0x10 "no matching subscribers" is a success; from 0x80 the broker refused: again would be the same.
-    if ((packet.reasonCode ?? 0) >= 0x80) this.#counters.discarded++;
-    else this.#counters.acknowledged++;
-  }
-
   // ---- outgoing ----
 
   #send(packet: MqttPacket): void {
-    const bytes = encodePacket(packet, this.#version);
-    if (bytes === null) return this.#drop("protocol", packet.cmd);
-    if (this.#control.length >= MQTT_CONTROL_MAX) return this.#drop("not_reading");
-    this.#control.push(bytes);
+    if (!this.#outbox.control(packet, this.#version)) this.#drop("not_reading", packet.cmd);
   }
 
-  /** Writes as much as was announced: control packets, then what is in flight, then the queue. */
+  /** Writes as much as was announced. */
   #pump(): void {
     const stream = this.#stream;
     while (stream !== null && stream === this.#stream && this.#writable > 0) {
-      if (this.#out === null) {
-        this.#out = this.#control.shift() ?? (this.#state === "up" ? this.#nextPublish() : null);
-        this.#outAt = 0;
-        if (this.#out === null) return;
-      }
-      const count = Math.min(this.#writable, this.#out.length - this.#outAt);
-      const part = this.#out.subarray(this.#outAt, this.#outAt + count);
-      this.#writable -= count;
-      this.#outAt += count;
-      if (this.#outAt === this.#out.length) this.#out = null;
+      const part = this.#outbox.take(this.#writable, this.#options.monotonic());
+      if (part === null) return;
+      this.#writable -= part.length;
       try {
         stream.write(part);
       } catch (error) {
         return this.#drop("lost", words(error));
       }
     }
-  }
-
-  #nextPublish(): Uint8Array | null {
-    const now = this.#options.monotonic();
-    this.#counters.expired += this.#queue.expire(now);
-    for (;;) {
-      let flight = this.#flights.find((waiting) => !waiting.sent) ?? null;
-      if (flight === null) {
-        const message = this.#queue.next(this.#flights.length < this.#window);
-        if (message === null) return null;
-        flight = { message, id: message.qos === 1 && this.#qosMax === 1 ? this.#nextId() : 0, since: now, sent: false, again: false };
-        if (flight.id !== 0) this.#flights.push(flight);
-      }
-      flight.sent = true;
-      flight.since = now;
-      const bytes = this.#encode(flight, now);
-      if (bytes !== null) {
-        this.#counters.sent++;
-        return bytes;
-      }
-      const at = this.#flights.indexOf(flight);
-      if (at >= 0) this.#flights.splice(at, 1);
-      this.#counters.discarded++;
-    }
-  }
-
-  #encode({ message, id, again }: Flight, now: Millis): Uint8Array | null {
-    const expiry = message.expires === null ? null : Math.max(1, Math.ceil((message.expires - now) / 1000));
-    const bytes = encodePacket({
-      cmd: "publish", topic: message.topic, payload: message.payload, retain: message.retain, dup: again,
-      qos: id === 0 ? 0 : 1, ...(id === 0 ? {} : { messageId: id }),
-      ...(this.#version === 5 && expiry !== null ? { properties: { messageExpiryInterval: expiry } } : {}),
-    }, this.#version);
-    return bytes === null || bytes.length > this.#packetMax ? null : bytes;
-  }
-
-  #nextId(): number {
-    do {
-      this.#lastId = this.#lastId >= 65535 ? 1 : this.#lastId + 1;
-    } while (this.#flights.some((flight) => flight.id === this.#lastId));
-    return this.#lastId;
   }
 }
 
