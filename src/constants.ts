@@ -120,6 +120,8 @@ export const FUSE_MARGIN_MA = 1_000;
 
 /** Links, one a (kid, aud): every trusted key times ean, msr and all. */
 export const LINKS_MAX = TRUSTED_KEYS_MAX * 3;
+/** A link's events while tokens of an untrusted time add to older ones; one line of the store. */
+export const HELD_EVENTS_MAX = 24;
 /** An open-ended cap is a long one: durations and distances in time count up to this (68 years). */
 export const EVENT_SECONDS_MAX = 2_147_483_647;
 
@@ -250,8 +252,8 @@ export const CONTACT_DEBOUNCE_MS = 100;
 export const CONTACT_SAMPLE_MS = 20;
 /** An input that cannot be opened is tried again this often. */
 export const CONTACT_REOPEN_MS = 5_000;
-/** Lists of moves waiting for a contact pair. */
-export const CONTACT_QUEUE_MAX = 4;
+/** A move that failed is tried again after this long, with all that follow it. */
+export const CONTACT_RETRY_MS = 1_000;
 
 // ---- MQTT, HTTP, store, evidence ----
 export const MQTT_PACKET_BYTES_MAX = 2_048;
@@ -282,6 +284,8 @@ export const HTTP_BODY_BYTES_MAX = 1_024;
 export const HTTP_TIMEOUT_MS = 10_000;
 /** An answer that closes waits this long for the peer to close first, so that it is not cut off. */
 export const HTTP_LINGER_MS = 1_000;
+/** Bytes of a peer that talks on while it is being answered; more and the connection ends. */
+export const HTTP_DISCARD_BYTES_MAX = 65_536;
 /** A port that cannot be had (no network yet, in use) is tried again after this. */
 export const HTTP_LISTEN_RETRY_MS = 5_000;
 /** Refused POSTs an address may make before it must wait, and how soon one is forgiven. */
@@ -294,22 +298,30 @@ export const STORE_KEYS_MAX = 32;
 export const STORE_VALUE_BYTES_MAX = 1_984;
 /**
  * The evidence log: a ring of segments that keeps two years (BK6-22-300 7.3). A record takes some
- * 130 bytes, so the ring holds about 5,500 after its oldest segment was dropped: 7 a day for two
+ * 130 bytes, so the ring holds about 5,300 after its oldest segment was dropped: 7 a day for two
  * years. Counted on: 100 cap events a year of 20 records each, a summary a day, restarts and faults,
- * together 2,600 a year. 12 segments and the one being made are 832 KB, what a 4 MB board has left;
- * a host keeps 1,024 (64 MB).
+ * together 2,600 a year. 22 segments and the one being made are 754 KB of the 0.8 MB that a 4 MB
+ * board has left; a host keeps 2,048 (64 MB).
  */
-export const EVIDENCE_SEGMENT_BYTES = 65_536;
-export const EVIDENCE_SEGMENTS_MAX = 12;
-export const EVIDENCE_HOST_SEGMENTS_MAX = 1_024;
+export const EVIDENCE_SEGMENT_BYTES = 32_768;
+export const EVIDENCE_SEGMENTS_MAX = 22;
+export const EVIDENCE_HOST_SEGMENTS_MAX = 2_048;
 /** Records waiting to be written, and the bytes written and flushed together in one turn. */
 export const EVIDENCE_QUEUE_MAX = 32;
+export const EVIDENCE_QUEUE_BYTES_MAX = 8_192;
 export const EVIDENCE_BATCH_BYTES_MAX = 4_096;
 /** One type's records in a burst, and how soon one more is allowed: a flood of bad tokens must not push out two years. */
 export const EVIDENCE_BURST_MAX = 48;
 export const EVIDENCE_REFILL_MS = 1_800_000;
 export const EVIDENCE_TYPES_MAX = 24;
+export const EVIDENCE_TYPE_CHARACTERS_MAX = 24;
+/** How long what was suppressed is gathered before one record tells of it. */
+export const EVIDENCE_SUMMARY_MS = 900_000;
 /** After this many restarts in a row, with nothing between them, further ones are not recorded. */
 export const EVIDENCE_RESTARTS_MAX = 8;
 export const EVIDENCE_RETRY_MS = 10_000;
+/** Records looked through in one turn after a start. */
+export const EVIDENCE_SCAN_RECORDS = 32;
+/** What a page or a message asks for at most. */
+export const EVIDENCE_TAIL_MAX = 100;
 export const EVIDENCE_RECORD_BYTES_MAX = 1_024;

@@ -44,6 +44,7 @@ export class SimDigital implements Digital {
   write(value: 0 | 1): void {
     if (!this.#pin) throw new Error("pin is closed");
     if (!this.#output) throw new Error("pin is an input");
+    this.#platform.power.check();
     this.#pin.set(((value ? 1 : 0) ^ this.#invert) as 0 | 1);
   }
 

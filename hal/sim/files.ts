@@ -177,6 +177,7 @@ export class SimFiles implements Directory {
   }
 
   #check(): void {
+    this.#power.check();
     if (this.broken) throw new Error("storage failed");
   }
 

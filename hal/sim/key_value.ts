@@ -36,6 +36,7 @@ export class Flash {
     const values = this.domain(path);
     let open = true;
     const check = (key: string): void => {
+      this.#power.check();
       if (!open) throw new Error("storage is closed");
       if (this.broken) throw new Error("storage failed");
       if (key.length === 0 || key.length > KEY_CHARACTERS_MAX) throw new Error(`storage: a key has 1 to ${KEY_CHARACTERS_MAX} characters`);

@@ -150,6 +150,8 @@ export class SimPlatform implements Platform {
   /** The power is back (after a cut, where there was none): `main` runs on a turn of its own. */
   reboot(): void {
     this.cutPower();
+    // What was posted by code that went on after the cut dies too.
+    this.life++;
     this.power.off = false;
     this.#bootedAt = this.world.now;
     this.boot();

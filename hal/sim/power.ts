@@ -16,9 +16,14 @@ export class Power {
 
   /** Before each write: true where the power goes in this one. */
   begin(): boolean {
-    if (this.off) throw new PowerCut("no power");
+    this.check();
     this.writes++;
     return this.cutAtWrite !== null && this.writes >= this.cutAtWrite;
+  }
+
+  /** Whoever caught the PowerCut and goes on finds everything dead. */
+  check(): void {
+    if (this.off) throw new PowerCut("no power");
   }
 
   cut(): never {

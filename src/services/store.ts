@@ -240,7 +240,7 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Node says ENOSPC; the simulator and NVS say it in words. */
-function isFull(error: unknown): boolean {
+export function isFull(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
   return code === "ENOSPC" || (typeof message === "string" && (message.includes("full") || message.includes("NOT_ENOUGH_SPACE")));
 }
