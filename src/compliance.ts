@@ -10,9 +10,9 @@ import type { EpochSeconds, Millis, Watts } from "./units.js";
  * complete. It judges nothing and steers nothing.
  */
 export type ComplianceEvent =
-  | { readonly type: "under_limit"; readonly source: LimitSource; readonly id: string; readonly watts: Watts; readonly after_s: number }
+  | { readonly kind: "under_limit"; readonly source: LimitSource; readonly id: string; readonly watts: Watts; readonly after_s: number }
   | {
-      readonly type: "measured"; readonly source: LimitSource; readonly id: string; readonly watts: Watts;
+      readonly kind: "measured"; readonly source: LimitSource; readonly id: string; readonly watts: Watts;
       readonly seconds: number;
       /** Null where the net power never came under the limit. */
       readonly under_after_s: number | null;
@@ -23,7 +23,7 @@ export type ComplianceEvent =
       /** Seconds without a fresh telegram, in which nothing was measured. */
       readonly unmeasured_s: number;
     }
-  | { readonly type: "quarter"; readonly start: EpochSeconds; readonly mean_W: Watts; readonly measured_s: number; readonly limit_W: Watts | null };
+  | { readonly kind: "quarter"; readonly start: EpochSeconds; readonly mean_W: Watts; readonly measured_s: number; readonly limit_W: Watts | null };
 
 /** Limits that are reported one by one: those somebody else set and may ask about. */
 const REPORTED: readonly LimitSource[] = ["cap", "contact", "failsafe"];
@@ -90,7 +90,7 @@ function accumulate(watch: Watch, input: ComplianceInput, net: Watts | null, ela
   if (net === null) return { ...watch, unmeasuredMs: watch.unmeasuredMs + elapsed };
   const above = net > watch.watts;
   if (!above && watch.underAt === null) {
-    events.push({ type: "under_limit", source: watch.source, id: watch.id, watts: watch.watts, after_s: Math.round((now - watch.since) / 1000) });
+    events.push({ kind: "under_limit", source: watch.source, id: watch.id, watts: watch.watts, after_s: Math.round((now - watch.since) / 1000) });
   }
   const uncontrolled = above && input.budget.uncontrolled.watts > watch.watts;
   const settling = above && !uncontrolled && now - watch.since <= SETTLE_DSMR5_MS;
@@ -110,7 +110,7 @@ const seconds = (ms: Millis) => Math.round(ms / 1000);
 
 function summary(watch: Watch, now: Millis): ComplianceEvent {
   return {
-    type: "measured", source: watch.source, id: watch.id, watts: watch.watts,
+    kind: "measured", source: watch.source, id: watch.id, watts: watch.watts,
     seconds: seconds(now - watch.since),
     under_after_s: watch.underAt === null ? null : seconds(watch.underAt - watch.since),
     above_s: seconds(watch.aboveMs), above_settling_s: seconds(watch.settlingMs), above_uncontrolled_s: seconds(watch.uncontrolledMs),
@@ -127,7 +127,7 @@ function stepQuarter(quarter: Quarter | null, input: ComplianceInput, net: Watts
   let current = quarter;
   if (current !== null && current.start !== start) {
     if (current.measuredMs > 0 && current.limit !== null) {
-      events.push({ type: "quarter", start: current.start, mean_W: Math.round(current.energy / current.measuredMs), measured_s: seconds(current.measuredMs), limit_W: current.limit });
+      events.push({ kind: "quarter", start: current.start, mean_W: Math.round(current.energy / current.measuredMs), measured_s: seconds(current.measuredMs), limit_W: current.limit });
     }
     current = null;
   }

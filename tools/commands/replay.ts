@@ -20,20 +20,28 @@ export async function run(args: string[]): Promise<number> {
   const player = new Player();
   let narrator: Narrator | null = null;
   let number = 0;
+  let torn = false;
   for await (const line of createInterface({ input: createReadStream(file, "utf8"), crlfDelay: Infinity })) {
     number++;
+    if (torn) {
+      process.stderr.write(`${file}:${number - 1}: not_json\n`);
+      return 1;
+    }
     if (line === "") continue;
     const played = player.line(line);
     if (!played.ok) {
-      process.stderr.write(`${file}:${number}: ${played.rule}\n`);
       // The last line of a recording that was cut off is torn: all before it stands.
-      return played.rule === "not_json" && number > 1 ? 0 : 1;
+      torn = played.rule === "not_json" && number > 1;
+      if (torn) continue;
+      process.stderr.write(`${file}:${number}: ${played.rule}\n`);
+      return 1;
     }
     if (played.outputs === null) continue;
     narrator ??= new Narrator(player.site!);
     const lines = json ? [JSON.stringify({ at: played.at, ...played.outputs })] : narrator.lines(played.outputs, played.at);
     if (lines.length > 0 && !process.stdout.write(lines.join("\n") + "\n")) await new Promise((resolve) => process.stdout.once("drain", resolve));
   }
+  if (torn) process.stderr.write(`${file}:${number}: cut off, left out\n`);
   if (number === 0) {
     process.stderr.write(`${file}: empty\n`);
     return 1;
