@@ -23,11 +23,15 @@ export type ReasonCode =
   | "on_time"              // kept on at its minimum by the minimum on-time, within every limit
   | "rising"               // on its way up, 0.2 A/s
   | "overload"             // still over after settling: halved, then off
+  | "unused"               // draws clearly less than it may: the rest is handed on
   | "meter_stale" | "meter_never" | "meter_ageing"
   | "offline"
   | "not_wanted"           // no car, battery full
   | "surplus"              // PV surplus raised it
-  | "blocked" | "block_spent" | "block_minimum" | "block_apart"
+  | "blocked"              // nothing else is left to turn down
+  | "block_minimum"        // no longer needed, but a block begun lasts
+  | "block_spent"          // needed, but the 24 h budget is out: the pump counts as uncontrolled
+  | "block_apart"          // needed, but too soon after the last one
   | "covers_shortage";     // battery discharging into negative headroom
 
 export interface Decision {

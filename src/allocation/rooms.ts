@@ -1,0 +1,113 @@
+import { phaseCount, phaseVolts } from "../budget/controlled.js";
+import type { Battery, EvCharger, Inverter, PowerHeatPump } from "../site.js";
+import type { PerPhase } from "../units.js";
+import type { ReasonCode } from "./decision.js";
+
+/** Devices whose setpoint is a quantity. An SG Ready pump has states instead. */
+export type Continuous = EvCharger | Battery | Inverter | PowerHeatPump;
+
+/**
+ * What is left to hand out, in five places a device may bind at: mA on L1, L2, L3, W of the first
+ * scope (net import; export) and W of the second (controllable devices; production).
+ */
+export type Rooms = number[];
+export const NET = 3;
+export const SCOPED = 4;
+const PLACES = 5;
+/** Where no limit binds. */
+export const UNBOUND = 1e12;
+/** Products of a share and its cost are not whole: less than this is rounding, in mA and W. */
+const ROUNDING = 1e-3;
+
+/** One device within one tick: what it may have, what it costs, what it gets. Scratch, never kept. */
+export interface Consumer {
+  readonly index: number;
+  readonly priority: number;
+  /** In the setpoint's unit, on its step grid. */
+  readonly minimum: number;
+  maximum: number;
+  readonly step: number;
+  /** Setpoint units that make 1 mA on each phase it uses. */
+  readonly scale: number;
+  /** What one setpoint unit takes of each room. */
+  readonly cost: readonly number[];
+  readonly running: boolean;
+  admitted: boolean;
+  target: number;
+  reason: ReasonCode;
+  /** The room that binds, -1 where none does. */
+  bind: number;
+}
+
+export function consumer(device: Continuous, index: number, setpoint: number, voltage: PerPhase<number>): Consumer {
+  const volts = phaseVolts(device, voltage);
+  const phases = phaseCount(device);
+  const isCurrent = device.kind === "ev";
+  const watts = isCurrent ? volts / 1_000_000 : 1;
+  const cost = [0, 0, 0, watts, watts];
+  for (let phase = 0; phase < 3; phase++) {
+    if (device.phases[phase]) cost[phase] = isCurrent ? 1 : 1_000_000 / (phases * voltage[phase]!);
+  }
+  const minimum = device.kind === "ev" || device.kind === "heat_pump" ? device.minimum : 0;
+  const maximum = device.kind === "battery" ? device.chargeMax : device.kind === "inverter" ? device.rated : device.maximum;
+  return {
+    index, priority: device.priority, step: device.step,
+    minimum: Math.ceil(minimum / device.step) * device.step,
+    maximum: Math.floor(maximum / device.step) * device.step,
+    scale: isCurrent ? 1 : volts / 1_000_000,
+    cost, running: setpoint > 0, admitted: false, target: 0, reason: "asked_in_full", bind: -1,
+  };
+}
+
+/** True where `amount` more of this device fits everywhere. */
+export function fits(rooms: Rooms, one: Consumer, amount: number): boolean {
+  return firstShort(rooms, one, amount) < 0;
+}
+
+/** The first room in which `amount` more of this device does not fit, -1 where it fits. */
+export function firstShort(rooms: Rooms, one: Consumer, amount: number): number {
+  const cost = one.cost;
+  for (let place = PLACES - 1; place >= 0; place--) {
+    const each = cost[place]!;
+    if (each > 0 && rooms[place]! + ROUNDING < amount * each) return place;
+  }
+  return -1;
+}
+
+/** Takes `amount` of this device out of the rooms; a negative amount gives back. */
+export function take(rooms: Rooms, one: Consumer, amount: number): void {
+  const cost = one.cost;
+  for (let place = 0; place < PLACES; place++) {
+    const each = cost[place]!;
+    if (each > 0) rooms[place]! -= amount * each;
+  }
+}
+
+/** How much more of this device the rooms hold, in its unit, before the step grid; may be negative. */
+export function most(rooms: Rooms, one: Consumer): number {
+  const cost = one.cost;
+  let least = UNBOUND;
+  for (let place = 0; place < PLACES; place++) {
+    const each = cost[place]!;
+    if (each > 0) {
+      const here = (rooms[place]! + ROUNDING) / each;
+      if (here < least) least = here;
+    }
+  }
+  return least;
+}
+
+/** The room this device would run out of first. */
+export function tightest(rooms: Rooms, one: Consumer): number {
+  const cost = one.cost;
+  let least = UNBOUND;
+  let where = -1;
+  for (let place = PLACES - 1; place >= 0; place--) {
+    const each = cost[place]!;
+    if (each > 0 && rooms[place]! < UNBOUND / 2 && rooms[place]! / each < least) {
+      least = rooms[place]! / each;
+      where = place;
+    }
+  }
+  return where;
+}

@@ -1,0 +1,162 @@
+import {
+  HEADROOM_MARGIN_W, SETTLE_DSMR4_MS, SETTLE_DSMR5_MS, SETTLE_FAST_PERIOD_MS, STALE_NO_RISE_PERIODS, STALE_SAFE_PERIODS,
+} from "../constants.js";
+import type { Limit, Limits } from "../limits/limit.js";
+import type { Reading } from "../reading/reading.js";
+import type { DeviceReport } from "../reading/report.js";
+import type { Site } from "../site.js";
+import type { Millis, PerPhase } from "../units.js";
+import type { Budget, Freshness } from "./budget.js";
+import type { Commanded } from "./commanded.js";
+import { controlledDraw, type Controlled } from "./controlled.js";
+import { highestVoltage, lowestVoltage, measuredVoltage, phaseCurrent, phasePower } from "./measured.js";
+import { peakHold } from "./peak_hold.js";
+
+export interface BudgetInput {
+  /** The newest known reading, which may be old; null = none since power-on. */
+  readonly reading: Reading | null;
+  /** True where it came since the last tick. */
+  readonly fresh: boolean;
+  readonly limits: Limits;
+  readonly reports: readonly DeviceReport[];
+  /** What the devices were told before this tick, in the order of site.devices. */
+  readonly commanded: readonly Commanded[];
+}
+
+/**
+ * Eight quantities in one order: import W, L1, L2, L3 mA of the uncontrolled load, then export W,
+ * L1, L2, L3 mA of what is neither our inverter nor our battery. Exports count positive, so that a
+ * held peak is the strict side of each.
+ */
+export interface BudgetState {
+  readonly seen: boolean;
+  readonly tickedAt: Millis;
+  readonly raw: readonly number[];
+  readonly held: readonly number[];
+  readonly heldSince: readonly Millis[];
+}
+
+const QUANTITIES = 8;
+
+export function budgetStart(_site: Site): BudgetState {
+  return { seen: false, tickedAt: 0, raw: zeros(), held: zeros(), heldSince: zeros() };
+}
+
+/** CONTROL.md, "Uncontrolled load": limit − what we do not control = what may be handed out. */
+export function budgetTick(site: Site, state: BudgetState, input: BudgetInput, now: Millis): { state: BudgetState; budget: Budget } {
+  const { reading, limits } = input;
+  const settle = reading === null || reading.period <= SETTLE_FAST_PERIOD_MS ? SETTLE_DSMR5_MS : SETTLE_DSMR4_MS;
+  const known: PerPhase<number | null> = [
+    measuredVoltage(reading, input.reports, 0), measuredVoltage(reading, input.reports, 1), measuredVoltage(reading, input.reports, 2),
+  ];
+  const highest = highestVoltage(site);
+  const voltage: PerPhase<number> = [known[0] ?? highest, known[1] ?? highest, known[2] ?? highest];
+
+  let raw = state.raw;
+  if (reading !== null && (input.fresh || !state.seen)) {
+    const draw = controlledDraw(site, input.reports, input.commanded, voltage, settle, now);
+    raw = uncontrolled(site, reading, draw, known);
+  }
+  const next = reading === null ? state : hold(state, raw, now);
+  return { state: next, budget: assess(site, next, reading, limits, known, voltage, settle, now) };
+}
+
+function hold(state: BudgetState, raw: readonly number[], now: Millis): BudgetState {
+  const held = zeros();
+  const heldSince = zeros();
+  const elapsed = now - state.tickedAt;
+  for (let index = 0; index < QUANTITIES; index++) {
+    const value = raw[index]!;
+    const first = !state.seen || value >= state.held[index]!;
+    held[index] = first ? value : peakHold(state.held[index]!, value, state.heldSince[index]!, elapsed, now);
+    heldSince[index] = first ? now : state.heldSince[index]!;
+  }
+  return { seen: true, tickedAt: now, raw, held, heldSince };
+}
+
+/** Measured minus controlled, per phase and in watts, in the order of BudgetState. */
+function uncontrolled(site: Site, reading: Reading, draw: Controlled, known: PerPhase<number | null>): number[] {
+  const out = zeros();
+  out[0] = reading.net - draw.watts;
+  out[4] = draw.sourceWatts - reading.net;
+  // What the phases without any value carry together, should there be such.
+  let rest = reading.net;
+  let sourceRest = -reading.net;
+  let blind = 0;
+  const lowest = lowestVoltage(site);
+  for (let phase = 0; phase < site.connection.phases; phase++) {
+    const at = phase as 0 | 1 | 2;
+    const current = phaseCurrent(site, reading, at, known[at]);
+    if (current === null) {
+      blind += 1;
+      rest -= draw.wattsPhase[at]!;
+      sourceRest += draw.sourceWattsPhase[at]!;
+      continue;
+    }
+    const power = phasePower(site, reading, at) ?? Math.trunc((current * (known[at] ?? lowest)) / 1_000_000);
+    rest -= power;
+    sourceRest += power;
+    out[1 + at] = current - draw.milliamps[at]!;
+    out[5 + at] = draw.sourceMilliamps[at]! - current;
+  }
+  if (blind === 0) return out;
+  // Only the net is known (DSMR 2.2/3.0, or a phase that is not told): the whole of it may run
+  // through each of them, and one may draw while another feeds in.
+  for (let phase = 0; phase < site.connection.phases; phase++) {
+    const at = phase as 0 | 1 | 2;
+    if (phaseCurrent(site, reading, at, known[at]) !== null) continue;
+    const volts = known[at] ?? lowest;
+    out[1 + at] = Math.ceil(((blind === 1 ? rest : Math.max(0, rest)) * 1_000_000) / volts);
+    out[5 + at] = Math.ceil(((blind === 1 ? sourceRest : Math.max(0, sourceRest)) * 1_000_000) / volts);
+  }
+  return out;
+}
+
+function assess(site: Site, state: BudgetState, reading: Reading | null, limits: Limits, known: PerPhase<number | null>, voltage: PerPhase<number>, settle: Millis, now: Millis): Budget {
+  const { held, raw } = state;
+  const fuse = limits.fuse;
+  // PV that is used at the moment adds room: what the rest of the house would else feed in.
+  const surplus = Math.max(0, -held[0]!);
+  const importLimit = watts(limits.import);
+  const exportLimit = watts(limits.export);
+  const controllable = watts(limits.controllable);
+  return {
+    freshness: freshness(reading, now),
+    held: { watts: held[0]!, milliamps: [held[1]!, held[2]!, held[3]!] },
+    uncontrolled: { watts: raw[0]!, milliamps: [raw[1]!, raw[2]!, raw[3]!] },
+    headroom: importLimit === null ? null : importLimit - held[0]! - HEADROOM_MARGIN_W,
+    headroomPhase: [fuse[0] - held[1]!, fuse[1] - held[2]!, fuse[2] - held[3]!],
+    headroomControllable: controllable === null ? null : controllable + surplus,
+    headroomExport: exportLimit === null ? null : exportLimit - held[4]! - HEADROOM_MARGIN_W,
+    headroomPhaseExport: [fuse[0] - held[5]!, fuse[1] - held[6]!, fuse[2] - held[7]!],
+    headroomProduction: watts(limits.production),
+    voltage,
+    excess: {
+      watts: importLimit === null || reading === null ? null : reading.net - importLimit,
+      milliamps: [over(site, reading, fuse, known, 0), over(site, reading, fuse, known, 1), over(site, reading, fuse, known, 2)],
+    },
+    settle,
+  };
+}
+
+/** How far the newest reading draws above the fuse; a phase without a value is not known to. */
+function over(site: Site, reading: Reading | null, fuse: PerPhase<number>, known: PerPhase<number | null>, phase: 0 | 1 | 2): number {
+  if (reading === null || phase >= site.connection.phases) return -fuse[phase];
+  return (phaseCurrent(site, reading, phase, known[phase]) ?? 0) - fuse[phase];
+}
+
+/** At 10 periods the values are safe, so that they are within them (RELIABILITY, deadlines). */
+function freshness(reading: Reading | null, now: Millis): Freshness {
+  if (reading === null) return "never";
+  const age = now - reading.at;
+  if (age >= STALE_SAFE_PERIODS * reading.period) return "stale";
+  return age >= STALE_NO_RISE_PERIODS * reading.period ? "ageing" : "fresh";
+}
+
+function watts(limit: Limit): number | null {
+  return limit.kind === "none" ? null : limit.watts;
+}
+
+function zeros(): number[] {
+  return [0, 0, 0, 0, 0, 0, 0, 0];
+}
