@@ -9,12 +9,10 @@ import {
 } from "../constants.js";
 import type { Digital, DigitalConstructor, Timer, TimerId } from "../../hal/ecma419.js";
 import type { ContactMove } from "../actuation/command.js";
-import type { Register } from "../actuation/profile.js";
 import { sgReadyState } from "../actuation/sg_ready.js";
 import { SILENT } from "../reading/report.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { Millis } from "../units.js";
-import type { ModbusRequest } from "../wire/modbus.js";
 import type { ModbusBus } from "./modbus_bus.js";
 
 /** Moves one contact and says on a later turn, once, whether it is there: null, or the named fault. */
@@ -179,9 +177,7 @@ export class GpioContacts implements ContactDriver {
 export interface ModbusContactsOptions {
   bus: ModbusBus;
   unit: number;
-  /** The board's first relay, from its profile: a coil, or a holding register that takes 0 and 1. */
-  relay: Register;
-  /** Relays of contact 1 and 2, counted from that one. */
+  /** Coil addresses of contact 1 and 2, as on the wire. */
   coils: readonly [number, number];
   monotonic: () => Millis;
 }
@@ -200,13 +196,11 @@ export class ModbusContacts implements ContactDriver {
   }
 
   #attempt(contact: 1 | 2, value: 0 | 1, attempts: number, done: (fault: string | null) => void): void {
-    const { bus, unit, relay, coils, monotonic } = this.#options;
-    const address = relay.address + coils[contact - 1]!;
-    const coil = relay.table === "coil";
-    const write: ModbusRequest = coil ? { function: 5, address, value: value === 1 } : { function: 6, address, value };
-    bus.request(unit, write, (written) => {
+    const { bus, unit, coils, monotonic } = this.#options;
+    const address = contact === 1 ? coils[0] : coils[1];
+    bus.request(unit, { function: 5, address, value: value === 1 }, (written) => {
       if (!written.ok) return done(written.rule);
-      bus.request(unit, { function: coil ? 1 : 3, address, count: 1 }, (read) => {
+      bus.request(unit, { function: 1, address, count: 1 }, (read) => {
         if (!read.ok) return done(read.rule);
         this.lastAnswer = monotonic();
         if (read.values[0] === value) return done(null);
