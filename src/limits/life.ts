@@ -12,11 +12,13 @@ export interface LifeInput {
   readonly linkAlive: boolean;
   /** An event that limits anything is in force, whichever token it came with. */
   readonly capInForce: boolean;
+  /** The same, of an operator: an installer's test cap does not hold off the failsafe. */
+  readonly operatorCap: boolean;
 }
 
 /** The state after this tick: one row of the table each. */
 export function nextLife(site: Site, input: LifeInput, now: Millis): LifeState {
-  const { state, since, linkAlive, capInForce } = input;
+  const { state, since, linkAlive, capInForce, operatorCap } = input;
   // No operator key: no link to lose. Test caps of the installer bind all the same.
   if (!site.hasOperator) return capInForce ? "limited" : "autonomous";
   if (linkAlive) return capInForce ? "limited" : "controlled";
@@ -24,7 +26,7 @@ export function nextLife(site: Site, input: LifeInput, now: Millis): LifeState {
     case "start": return now - since >= START_TO_FAILSAFE_MS ? "failsafe" : "start";
     case "controlled": return "failsafe";
     // The cap in force holds to its own end, whoever is still there to end it.
-    case "limited": return capInForce ? "limited" : "failsafe";
+    case "limited": return operatorCap ? "limited" : "failsafe";
     case "failsafe": return now - since >= failsafeDuration(site) ? "autonomous" : "failsafe";
     case "autonomous": return "autonomous";
   }

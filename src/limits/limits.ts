@@ -1,3 +1,4 @@
+import type { DeviceReport } from "../reading/report.js";
 import { NOMINAL_MV, type Site } from "../site.js";
 import type { EpochSeconds, Milliamps, Millis, PerPhase, Permille, Watts } from "../units.js";
 import { FUSE_MARGIN_MA, STALE_SAFE_PERIODS } from "../constants.js";
@@ -10,13 +11,15 @@ import { acceptToken, advance, endOf, isAlive, prune, retime } from "./link.js";
 import { ratedConsumption, ratedProduction } from "./par14a.js";
 import { restoredChannel, restoredLinks, type RestoredLimits } from "./persist.js";
 import type { Channel, ContactMemory, LimitsInput, LimitsState, Link } from "./state.js";
-import { targetOf, type TargetInput } from "./target.js";
+import { operatorCap, targetOf, type TargetInput } from "./target.js";
 import { tariffStep, tariffTarget, type TariffState } from "./tariff.js";
-import { voltageNow, type Voltage } from "./voltage.js";
+import { reportedVoltage, voltageNow, type Voltage } from "./voltage.js";
 
 export { limitsPersist, limitsRestore, type RestoredLimits } from "./persist.js";
 export type { LimitsEvent } from "./event.js";
 export type { LimitsInput, LimitsState } from "./state.js";
+
+const NO_REPORTS: readonly DeviceReport[] = [];
 
 export interface LimitsOutcome {
   readonly state: LimitsState;
@@ -33,6 +36,7 @@ export function limitsStart(site: Site, restored: RestoredLimits, now: Millis): 
     clockUtc: restored.utc,
     clockAt: now,
     clockTrusted: false,
+    clockSeen: false,
     links: restoredLinks(restored, now),
     linkAlive: false,
     import: restoredChannel(restored.channels[0], now),
@@ -48,6 +52,8 @@ export function limitsStart(site: Site, restored: RestoredLimits, now: Millis): 
     damaged: restored.damaged,
     announced: false,
     revision: 0,
+    storedUtc: restored.utc,
+    storedAt: now,
   };
 }
 
@@ -64,14 +70,16 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
 
   const links = heard(state, input, now, log);
   const clock = clockAfter(state, input, now);
-  const linkAlive = anyAlive(links.links, utc, now) && links.damaged === 0;
+  const linkAlive = operatorAlive(links.links, utc, now) && links.damaged === 0;
   if (linkAlive !== state.linkAlive) log.push({ kind: "link", alive: linkAlive });
-  const capInForce = anyInForce(links.links);
-  const life = nextLife(site, { state: state.life, since: state.lifeSince, linkAlive, capInForce }, now);
+  const life = nextLife(site, {
+    state: state.life, since: state.lifeSince, linkAlive, capInForce: anyInForce(links.links),
+    operatorCap: operatorCap("import", links.links) || operatorCap("export", links.links),
+  }, now);
   if (life !== state.life) log.push({ kind: "state", from: state.life, to: life });
   const lifeSince = life === state.life ? state.lifeSince : now;
 
-  const voltage = voltageNow(site, input.reading, input.deviceVoltage ?? null, now);
+  const voltage = voltageNow(site, input.reading, input.deviceVoltage ?? reportedVoltage(input.reports ?? NO_REPORTS, now), now);
   const voltageKnown = voltage !== null;
   if (voltageKnown !== state.voltageKnown) log.push({ kind: "voltage", known: voltageKnown });
   const voltageSince = voltageKnown === state.voltageKnown ? state.voltageSince : now;
@@ -88,15 +96,16 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
   };
   const next: LimitsState = {
     at: now, life, lifeSince,
-    clockUtc: clock.clockUtc, clockAt: clock.clockAt, clockTrusted: trusted,
+    clockUtc: clock.clockUtc, clockAt: clock.clockAt, clockTrusted: trusted, clockSeen: state.clockSeen || trusted,
     links: links.links, linkAlive,
     import: step("import", state.import), export: step("export", state.export),
     controllable: step("controllable", state.controllable), production: step("production", state.production),
     contacts, voltageKnown, voltageSince, droopImport, droopExport, tariff,
-    damaged: links.damaged, announced: true, revision: state.revision,
+    damaged: links.damaged, announced: true, revision: state.revision, storedUtc: state.storedUtc, storedAt: state.storedAt,
   };
   return {
-    state: worthStoring(state, next) ? { ...next, revision: state.revision + 1 } : next,
+    state: worthStoring(state, next)
+      ? { ...next, revision: state.revision + 1, storedUtc: leastUtc(next, { ...input, tokens: [] }, now), storedAt: now } : next,
     limits: limitsOf(site, next, input, now),
     events: log,
   };
@@ -120,9 +129,9 @@ function heard(state: LimitsState, input: LimitsInput, now: Millis, log: LimitsE
   if (input.tokens.length === 0 && !anew) return { links, damaged };
   for (const token of input.tokens) {
     const before = links;
-    links = acceptToken(links, token, utc, Math.max(leastUtc(state, input, now) ?? 0, token.iat), now, log);
+    links = acceptToken(links, token, utc, { floor: leastUtc(state, input, now) ?? 0, carried: state.clockSeen }, now, log);
     // What the store lost may have been a cap: only a fresh word from an operator ends the doubt.
-    if (links !== before && utc !== null) damaged = 0;
+    if (links !== before && utc !== null && token.role === "operator" && token.channel !== "store") damaged = 0;
   }
   // What has just come begins in the same tick; what retime() found to be over waits for the next.
   return { links: prune(anew ? begun(links, utc, now, log) : advance(links, utc, now, log), utc, now), damaged };
@@ -153,8 +162,8 @@ function clockAfter(state: LimitsState, input: LimitsInput, now: Millis): Pick<L
   return ratcheted ? { clockUtc: least, clockAt: now } : state;
 }
 
-function anyAlive(links: readonly Link[], utc: EpochSeconds | null, now: Millis): boolean {
-  for (const link of links) if (isAlive(link, utc, now)) return true;
+function operatorAlive(links: readonly Link[], utc: EpochSeconds | null, now: Millis): boolean {
+  for (const link of links) if (link.operator && isAlive(link, utc, now)) return true;
   return false;
 }
 
@@ -226,7 +235,7 @@ function sumRated(site: Site, rated: (device: Site["devices"][number]) => Watts)
 function worthStoring(a: LimitsState, b: LimitsState): boolean {
   return a.links !== b.links || storedOf(a.import, b.import) || storedOf(a.export, b.export)
     || storedOf(a.controllable, b.controllable) || storedOf(a.production, b.production)
-    || a.droopImport.low !== b.droopImport.low || a.droopExport.low !== b.droopExport.low || a.clockTrusted !== b.clockTrusted;
+    || a.droopImport.low !== b.droopImport.low || a.droopExport.low !== b.droopExport.low || a.damaged !== b.damaged || a.clockTrusted !== b.clockTrusted;
 }
 
 /** The level itself moves each second of a ramp; what it is computed from does not. */

@@ -11,22 +11,33 @@ import type { HeldEvent, Link, Timing } from "./state.js";
  * or ends one early; the worst it does is to hold one for the length of the jump.
  */
 
-/** A token taken over. `utc` null: it only tightens, see tighten(). `floor`: the least utc can be. */
+/** What is known of the time while the clock is not trusted. */
+export interface Untrusted {
+  /** The least utc can be. */
+  readonly floor: EpochSeconds;
+  /** `floor` is the time: the clock was trusted in this run and has been carried on since. */
+  readonly carried: boolean;
+}
+
+/**
+ * A token taken over. `utc` null: it only tightens, see tighten(). The same sequence again is no
+ * error: the cap inbox hands a token on anew when the clock becomes trusted, and after a reboot.
+ */
 export function acceptToken(
-  links: readonly Link[], token: AcceptedToken, utc: EpochSeconds | null, floor: EpochSeconds, now: Millis, log: LimitsEvent[],
+  links: readonly Link[], token: AcceptedToken, utc: EpochSeconds | null, untrusted: Untrusted, now: Millis, log: LimitsEvent[],
 ): readonly Link[] {
   let at = 0;
   while (at < links.length && !(links[at]!.kid === token.kid && links[at]!.aud === token.aud)) at++;
   const old = links[at] ?? null;
   const { kid, aud, seq, hash } = token;
-  if (old !== null && seq <= old.seq) {
+  if (old !== null && seq < old.seq) {
     log.push({ kind: "token", kid, aud, seq, hash, effect: "old" });
     return links;
   }
   log.push({ kind: "token", kid, aud, seq, hash, effect: utc === null ? "tightening_only" : "replaces" });
-  const base: Link = old ?? { kid, aud, seq, exp: token.exp, aliveUntil: null, events: [], waiting: null };
+  const base: Link = old ?? { kid, operator: token.role === "operator", aud, seq, exp: token.exp, aliveUntil: null, events: [], waiting: null };
   const link = utc === null
-    ? { ...base, seq, events: tighten(base, token, floor, now, log), waiting: { exp: token.exp, events: token.events } }
+    ? { ...base, seq, events: tighten(base, token, untrusted, now, log), waiting: { exp: token.exp, events: token.events } }
     : { ...replace(base, token.exp, token.events, utc, now, log), seq };
   const next = links.slice();
   next[at] = link;
@@ -62,8 +73,11 @@ function replace(
 /**
  * Without a trusted clock nothing that holds is given up: the token's events are added, each from
  * its arrival for its whole length, and where one is known already the tighter of both counts.
+ * Where the clock was never trusted in this run, only exp says how late it can be: an event that
+ * starts after it begins that much after the arrival, any other at once.
  */
-function tighten(link: Link, token: AcceptedToken, floor: EpochSeconds, now: Millis, log: LimitsEvent[]): readonly HeldEvent[] {
+function tighten(link: Link, token: AcceptedToken, untrusted: Untrusted, now: Millis, log: LimitsEvent[]): readonly HeldEvent[] {
+  const latest = untrusted.carried ? untrusted.floor : Math.max(untrusted.floor, token.exp);
   let held = link.events;
   for (const event of token.events) {
     const known = held.findIndex((h) => h.event.id === event.id && sameTimes(h.event, event) && h.event.controllable === event.controllable);
@@ -76,8 +90,8 @@ function tighten(link: Link, token: AcceptedToken, floor: EpochSeconds, now: Mil
       continue;
     }
     // Time has come at least as far as `floor`: an event that was over then is over.
-    if (endOf(event) <= floor) continue;
-    const startsAt = now + milliseconds(Math.max(0, event.start - floor));
+    if (endOf(event) <= untrusted.floor) continue;
+    const startsAt = now + milliseconds(Math.max(0, event.start - latest));
     log.push({ kind: "cap_scheduled", cap: facts(link, event) });
     held = [...held, { event, startsAt, endsAt: startsAt + milliseconds(event.duration), inForce: false, timing: "arrival" }];
   }

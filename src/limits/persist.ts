@@ -35,6 +35,7 @@ export interface RestoredLimits {
 
 export interface RestoredLink {
   readonly kid: string;
+  readonly operator: boolean;
   readonly aud: string;
   readonly seq: number;
   readonly exp: EpochSeconds;
@@ -52,14 +53,14 @@ const EMPTY: RestoredLimits = {
 /** The text to store whenever state.revision has grown. */
 export function limitsPersist(state: LimitsState): string {
   const lines = [JSON.stringify([
-    VERSION, state.clockUtc, channelOut(state.import, state.at), channelOut(state.export, state.at),
-    channelOut(state.controllable, state.at), channelOut(state.production, state.at),
+    VERSION, state.storedUtc, channelOut(state.import, state.storedAt), channelOut(state.export, state.storedAt),
+    channelOut(state.controllable, state.storedAt), channelOut(state.production, state.storedAt),
     state.droopImport.low ? 1 : 0, state.droopExport.low ? 1 : 0,
     state.links.reduce((n, link) => n + (link.waiting === null ? 1 : 2), 0), state.damaged,
   ])];
   for (const link of state.links) {
     const events = link.events.map((held) => [...eventOut(held.event), held.inForce ? 1 : 0]);
-    lines.push(JSON.stringify(["link", link.kid, link.aud, link.seq, link.exp, events]));
+    lines.push(JSON.stringify(["link", link.kid, link.aud, link.seq, link.exp, link.operator ? 1 : 0, events]));
     if (link.waiting === null) continue;
     lines.push(JSON.stringify(["waiting", link.kid, link.aud, link.waiting.exp, link.waiting.events.map(eventOut)]));
   }
@@ -141,11 +142,11 @@ function riseIn(v: unknown): Omit<Rise, "begin"> | null | false {
 
 function linkIn(v: readonly unknown[] | null, links: RestoredLink[]): boolean {
   if (v === null || v[0] !== "link") return false;
-  const [, kid, aud, seq, exp, list] = v;
+  const [, kid, aud, seq, exp, operator, list] = v;
   if (typeof kid !== "string" || typeof aud !== "string" || !isInt(seq) || !isInt(exp)) return false;
   const events = eventsIn(list);
   if (events === null) return false;
-  links.push({ kid, aud, seq, exp, events: events.map((event, i) => ({ event, inForce: (list as unknown[][])[i]![7] === 1 })), waiting: null });
+  links.push({ kid, operator: operator === 1, aud, seq, exp, events: events.map((event, i) => ({ event, inForce: (list as unknown[][])[i]![7] === 1 })), waiting: null });
   return true;
 }
 
@@ -191,8 +192,8 @@ function isWatts(v: unknown): v is Watts {
 // ---- Onto the monotonic clock of this run ----
 
 export function restoredLinks(restored: RestoredLimits, now: Millis): readonly Link[] {
-  return restored.links.map(({ kid, aud, seq, exp, events, waiting }) => ({
-    kid, aud, seq, exp, aliveUntil: null, events: events.map((one) => restoredEvent(one.event, one.inForce, restored.utc, now)), waiting,
+  return restored.links.map((link) => ({
+    ...link, aliveUntil: null, events: link.events.map((one) => restoredEvent(one.event, one.inForce, restored.utc, now)),
   }));
 }
 

@@ -1,6 +1,7 @@
 import type { AcceptedToken, CapEvent } from "../token/cap.js";
 import type { EpochSeconds, Millis, Watts } from "../units.js";
 import type { Reading } from "../reading/reading.js";
+import type { DeviceReport } from "../reading/report.js";
 import type { DroopState } from "./droop.js";
 import type { ContactState } from "./event.js";
 import type { LifeState, Limit, LimitSource } from "./limit.js";
@@ -17,7 +18,9 @@ export interface LimitsInput {
   readonly contacts: readonly (boolean | null)[];
   /** The newest known, however old. */
   readonly reading: Reading | null;
-  /** From a charger or a Modbus meter, used where the reading has no voltage. */
+  /** Where the reading has no voltage: of the first device that measures one. */
+  readonly reports?: readonly DeviceReport[];
+  /** The same, worked out already; goes before `reports`. */
   readonly deviceVoltage?: Voltage | null;
 }
 
@@ -39,7 +42,10 @@ export interface HeldEvent {
   readonly timing: Timing;
 }
 
-/** A newer token that came while the clock was not trusted: it replaces once the clock is. */
+/**
+ * What came while the clock was not trusted: it replaces once the clock is. The cap inbox then hands
+ * on the token's own events, and those replace in turn.
+ */
 export interface WaitingToken {
   readonly exp: EpochSeconds;
   readonly events: readonly CapEvent[];
@@ -48,6 +54,8 @@ export interface WaitingToken {
 /** What one operator key says to one audience. */
 export interface Link {
   readonly kid: string;
+  /** Only an operator's link keeps the house out of failsafe; an installer's test cap does not. */
+  readonly operator: boolean;
   readonly aud: string;
   readonly seq: number;
   readonly exp: EpochSeconds;
@@ -111,6 +119,8 @@ export interface LimitsState {
   readonly clockUtc: EpochSeconds | null;
   readonly clockAt: Millis;
   readonly clockTrusted: boolean;
+  /** Trusted at least once in this run: then clockUtc and what has passed since are the time. */
+  readonly clockSeen: boolean;
   readonly links: readonly Link[];
   readonly linkAlive: boolean;
   readonly import: Channel;
@@ -127,6 +137,9 @@ export interface LimitsState {
   readonly damaged: number;
   /** False until the first tick has told what was restored. */
   readonly announced: boolean;
-  /** Grows whenever limitsPersist would give another text that matters: write then, and only then. */
+  /** Grows whenever limitsPersist gives another text: write then, and only then. */
   readonly revision: number;
+  /** Time and instant of that growth: the text speaks of then, so that it stands while nothing changes. */
+  readonly storedUtc: EpochSeconds | null;
+  readonly storedAt: Millis;
 }

@@ -26,7 +26,7 @@ export interface TargetInput {
 export function targetOf(scope: Scope, input: TargetInput): Binding | null {
   const cap = tightestCap(scope, input);
   const withContacts = tightestContact(scope, input, cap);
-  return scope === "import" || scope === "export" ? withState(scope, input, cap, withContacts) : withContacts;
+  return scope === "import" || scope === "export" ? withState(scope, input, withContacts) : withContacts;
 }
 
 function tightestCap(scope: Scope, input: TargetInput): Binding | null {
@@ -65,7 +65,7 @@ function tightestContact(scope: Scope, input: TargetInput, cap: Binding | null):
  * The state's own limit at the meter. While the link is lost a direction without a cap in force is
  * under the failsafe limit at once, though a cap in the other direction keeps the state "limited".
  */
-function withState(scope: "import" | "export", input: TargetInput, cap: Binding | null, best: Binding | null): Binding | null {
+function withState(scope: "import" | "export", input: TargetInput, best: Binding | null): Binding | null {
   const { site, life, lifeSince, linkAlive } = input;
   const failsafe = scope === "import" ? site.failsafe.importLimit : site.failsafe.exportLimit;
   switch (life) {
@@ -75,7 +75,7 @@ function withState(scope: "import" | "export", input: TargetInput, cap: Binding 
     case "limited": {
       // Without an operator a test cap only adds to what holds while autonomous.
       if (!site.hasOperator) return autonomous(scope, input, best);
-      const covered = cap !== null || linkAlive || controllableCap(scope, input.links);
+      const covered = linkAlive || operatorCap(scope, input.links);
       return covered ? best : tighter(best, failsafe, "failsafe", "", null, lifeSince, null, null);
     }
     case "autonomous": return autonomous(scope, input, best);
@@ -93,11 +93,12 @@ function autonomous(scope: "import" | "export", input: TargetInput, best: Bindin
   return scope === "import" ? tighter(tightest, site.autonomousImport, "static", "", null, lifeSince, null, null) : tightest;
 }
 
-function controllableCap(scope: "import" | "export", links: readonly Link[]): boolean {
+/** An operator's event in force limits this direction, in whichever scope. */
+export function operatorCap(direction: "import" | "export", links: readonly Link[]): boolean {
   for (const link of links) {
+    if (!link.operator) continue;
     for (const held of link.events) {
-      const watts = scope === "import" ? held.event.importLimit : held.event.exportLimit;
-      if (held.inForce && held.event.controllable && watts !== null) return true;
+      if (held.inForce && (direction === "import" ? held.event.importLimit : held.event.exportLimit) !== null) return true;
     }
   }
   return false;

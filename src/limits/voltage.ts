@@ -1,7 +1,8 @@
 import { MODBUS_POLL_MS, STALE_SAFE_PERIODS, VOLTAGE_PRESENT_MIN_MV } from "../constants.js";
 import type { Reading } from "../reading/reading.js";
+import type { DeviceReport } from "../reading/report.js";
 import type { Site } from "../site.js";
-import type { Millis, Millivolts } from "../units.js";
+import type { Millis, Millivolts, PerPhase } from "../units.js";
 
 /** The feeder's voltage as this house sees it. */
 export interface Voltage {
@@ -20,17 +21,31 @@ export interface Voltage {
 export function voltageNow(site: Site, reading: Reading | null, device: Voltage | null, now: Millis): Voltage | null {
   if (site.connection.delta) return null;
   if (reading !== null && now - reading.at <= STALE_SAFE_PERIODS * reading.period) {
-    const phases = site.connection.phases;
-    let lowest = 0;
-    let highest = 0;
-    for (let p = 0; p < phases; p++) {
-      const v = reading.voltage[p as 0 | 1 | 2];
-      if (v === null || v < VOLTAGE_PRESENT_MIN_MV) continue;
-      if (lowest === 0 || v < lowest) lowest = v;
-      if (v > highest) highest = v;
-    }
-    if (lowest > 0) return { lowest, highest, at: reading.at };
+    const voltage = ofPhases(reading.voltage, site.connection.phases, reading.at);
+    if (voltage !== null) return voltage;
   }
   if (device === null || now - device.at > STALE_SAFE_PERIODS * MODBUS_POLL_MS) return null;
   return device.lowest < VOLTAGE_PRESENT_MIN_MV ? null : device;
+}
+
+/** The first device's that has a fresh one: always the same one, so that the filter sees no steps between two. */
+export function reportedVoltage(reports: readonly DeviceReport[], now: Millis): Voltage | null {
+  for (const report of reports) {
+    if (!report.online || now - report.at > STALE_SAFE_PERIODS * MODBUS_POLL_MS) continue;
+    const voltage = ofPhases(report.voltage, 3, report.at);
+    if (voltage !== null) return voltage;
+  }
+  return null;
+}
+
+function ofPhases(voltage: PerPhase<Millivolts | null>, phases: 1 | 3, at: Millis): Voltage | null {
+  let lowest = 0;
+  let highest = 0;
+  for (let p = 0; p < phases; p++) {
+    const v = voltage[p as 0 | 1 | 2];
+    if (v === null || v < VOLTAGE_PRESENT_MIN_MV) continue;
+    if (lowest === 0 || v < lowest) lowest = v;
+    if (v > highest) highest = v;
+  }
+  return lowest > 0 ? { lowest, highest, at } : null;
 }
