@@ -8,7 +8,7 @@ import type { EpochSeconds, Milliamps, Millis, Millivolts, WattHours, Watts } fr
 
 /** What a mutable telegram is to those who only read it: valid until the reader's next push. */
 export type Telegram = DeepReadonly<TelegramFields>;
-type DeepReadonly<T> = T extends Uint8Array ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+type DeepReadonly<T> = T extends number | string | boolean | null | Uint8Array ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
 export type Phases<T> = [T | null, T | null, T | null];
 
