@@ -46,6 +46,7 @@ export class DeviceDriver {
   readonly #bus: ModbusBus;
   readonly #profile: Profile;
   readonly #unit: number;
+  readonly #sunSpec: boolean;
   readonly #safe: Setpoint | null;
   readonly #rated: Watts | null;
   readonly #timer: Timer;
@@ -54,10 +55,8 @@ export class DeviceDriver {
   #polling: TimerId | undefined;
   #closed = false;
 
-  /** Null = not yet found. */
+  /** Null = to be found, again after a long silence: new firmware may have moved them. */
   #models: ModelMap | null;
-  /** Found before the last silence: looked for again, and used until found. */
-  #modelsStale = false;
   #blocks: ReadBlock[] | null = null;
   /** Blocks were split into single values, because the device refused a joined one. */
   #split = false;
@@ -94,7 +93,8 @@ export class DeviceDriver {
     this.#timer = options.timer;
     this.#monotonic = options.monotonic;
     this.#polled = options.polled ?? null;
-    this.#models = usesSunSpec(options.profile) ? null : NO_MODELS;
+    this.#sunSpec = usesSunSpec(options.profile);
+    this.#models = this.#sunSpec ? null : NO_MODELS;
     this.#polling = this.#timer.repeat(() => this.#poll(), MODBUS_POLL_MS);
     this.#poll();
   }
@@ -161,12 +161,13 @@ export class DeviceDriver {
 
   /** It answers. After a silence, or over a new connection, it may know nothing of what it was told. */
   #heard(): void {
-    const anew = this.#missed || this.#generation !== this.#bus.generation;
+    const strange = this.#isStrange();
+    const anew = this.#missed || strange;
+    if (strange) this.#relearn();
     this.#answeredAt = this.#monotonic();
     this.#missed = false;
     this.#generation = this.#bus.generation;
     if (!anew) return;
-    this.#modelsStale = true;
     this.#written = null;
     this.#mismatchSince = null;
     // Where this is the answer to a write, that write is the one it needs.
@@ -175,20 +176,31 @@ export class DeviceDriver {
     this.#writeNext();
   }
 
+  /** Not heard for long, or only over an earlier connection: it may have another firmware now. */
+  #isStrange(): boolean {
+    return this.#answeredAt === null || this.#generation !== this.#bus.generation
+      || this.#monotonic() - this.#answeredAt >= DEVICE_OFFLINE_MS;
+  }
+
+  #relearn(): void {
+    this.#split = false;
+    this.#blocks = null;
+    if (this.#sunSpec) this.#models = null;
+  }
+
   // ---- Polling ----
 
   #poll(): void {
     if (this.#cycle || this.#closed) return;
     this.#cycle = true;
-    if (usesSunSpec(this.#profile) && (this.#models === null || this.#modelsStale)) this.#discover(sunspecStart());
-    else this.#readBlock(0, false);
+    this.#readBlock(0, false);
   }
 
   #discover(step: SunSpecStep): void {
     if (step.kind === "done") {
       this.#models = step.models;
-      this.#modelsStale = false;
       this.#blocks = null;
+      this.#words.clear();
       this.#readFault = null;
       return this.#readBlock(0, false);
     }
@@ -208,7 +220,8 @@ export class DeviceDriver {
   }
 
   #readBlock(index: number, anyRead: boolean): void {
-    const blocks = (this.#blocks ??= planReads(this.#split ? single(this.#profile) : this.#profile, this.#models ?? NO_MODELS));
+    if (this.#models === null) return this.#discover(sunspecStart());
+    const blocks = (this.#blocks ??= planReads(this.#split ? single(this.#profile) : this.#profile, this.#models));
     const block = blocks[index];
     if (block === undefined) return this.#cycleDone(anyRead || blocks.length === 0);
     this.#ask(readRequest(block), (values, rule) => {
@@ -258,12 +271,13 @@ export class DeviceDriver {
   // ---- Writing ----
 
   #writeNext(): void {
-    if (this.#writing !== null || this.#closed) return;
+    // Where the models are not known yet, nor is what to write: after the next poll cycle.
+    if (this.#writing !== null || this.#closed || this.#models === null || (this.#sunSpec && this.#isStrange())) return;
     if (this.#due && this.#setpoint !== null) {
       const setpoint = this.#setpoint;
       const plan = planWrites(this.#profile, setpoint, this.#context());
       if (!plan.ok) {
-        // Not yet (models, scale factors): again after each poll cycle. Before the first it is no fault.
+        // Scale factors not read yet: again after each poll cycle. Before the first it is no fault.
         if (this.#quantities !== null) this.#writeFault = plan.fault.rule;
         return;
       }
@@ -320,6 +334,8 @@ export class DeviceDriver {
     }
     this.#written = setpoint;
     this.#writeFault = null;
+    // Refused before, perhaps only busy: once more with each command.
+    if (this.#watchdogFault !== null) this.#watchdogDue = true;
     const block = this.#models === null ? null : planReadBack(this.#profile, this.#models);
     if (block !== null && !this.#due) {
       this.#ask(readRequest(block), (values) => {
