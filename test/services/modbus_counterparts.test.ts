@@ -110,8 +110,8 @@ describe("Modbus TCP", () => {
     cleanups.push(() => { server.close(); for (const socket of sockets) socket.destroy(); });
     const bus = busTo((server.address() as AddressInfo).port);
     await exercise(bus, 1);
-    expect(await ask(bus, 1, { function: 3, address: 2_000, count: 1 })).toEqual(failed("exception_2"));
-    // Beyond its end it answers with fewer registers than were asked: not taken, not filled up.
+    expect(await ask(bus, 1, { function: 5, address: 1_000, value: true })).toEqual(failed("exception_2"));
+    // A read beyond its end it answers with fewer registers than were asked: not taken, not filled up.
     expect(await ask(bus, 1, { function: 3, address: 490, count: 20 })).toEqual(failed("bad_length"));
   });
 
