@@ -157,6 +157,8 @@ export const HEADROOM_MARGIN_W = 100;
 export const CURRENT_ROUNDING_MA = 500;
 export const PEAK_HOLD_MS = 30_000;
 export const PEAK_DECAY_TAU_MS = 30_000;
+/** A load that comes back to within this of its peak (mA, W) renews the hold: whole amperes repeat. */
+export const PEAK_RENEW = 100;
 /** EN 50160: what a phase may be when nobody measures it. Low makes amperes of watts, high watts of amperes. */
 export const VOLTAGE_LOWEST_MV = 207_000;
 export const VOLTAGE_HIGHEST_MV = 253_000;
@@ -256,6 +258,8 @@ export const CONTACT_REOPEN_MS = 5_000;
 export const CONTACT_RETRY_MS = 1_000;
 
 // ---- MQTT, HTTP, store, evidence ----
+/** The status is published at least this often, and with each event. */
+export const STATUS_PUBLISH_MS = 10_000;
 export const MQTT_PACKET_BYTES_MAX = 2_048;
 export const MQTT_KEEPALIVE_S = 30;
 export const MQTT_CONNECT_TIMEOUT_MS = 15_000;

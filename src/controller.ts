@@ -105,7 +105,7 @@ export function tick(site: Site, state: State, inputs: Inputs, now: Millis): { s
       commands: actuation.commands,
       events: limits.events.length === 0 && compliance.events.length === 0 ? NO_EVENTS : [...limits.events, ...compliance.events],
       store: {
-        limits: changed(limitsPersist(state.limits), limitsPersist(limits.state)),
+        limits: limits.state.revision === state.limits.revision ? null : limitsPersist(limits.state),
         sgReady: allocation.persistChanged ? sgPersist(allocation.state) : null,
         clock: changed(clockPersist(state.clock, now), clockPersist(clock, now)),
       },

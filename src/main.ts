@@ -1,0 +1,396 @@
+/**
+ * The controller, put together: the only file that knows the board's platform, the services and the
+ * pipeline. Services fill the inboxes; a tick empties them, decides, and sends the commands out.
+ * Whatever part fails to start or falls over later, the others go on, and the tick with them.
+ */
+import type { Platform } from "../hal/ecma419.js";
+import { safeSetpoint } from "./actuation/actuation.js";
+import type { Profile } from "./actuation/profile.js";
+import { contactMoves } from "./actuation/sg_ready.js";
+import type { Decision } from "./allocation/decision.js";
+import { MODBUS_POLL_MS, STATUS_PUBLISH_MS, TICK_PERIOD_MS } from "./constants.js";
+import { start, tick, type Inputs, type Outputs, type State, type Stored } from "./controller.js";
+import { describeLimitsEvent } from "./limits/words.js";
+import { utc } from "./reading/clock.js";
+import { modbusReading } from "./reading/modbus_meter.js";
+import { P1_METER_START, p1Reading, type P1MeterState } from "./reading/p1_meter.js";
+import { PLAUSIBLE_START, type PlausibleState } from "./reading/plausible.js";
+import type { Reading } from "./reading/reading.js";
+import type { Site } from "./site.js";
+import type { AcceptedToken, CapChannel } from "./token/cap.js";
+import { keyOfEntry } from "./token/keys.js";
+import type { EpochSeconds } from "./units.js";
+import { makeApi, type CapOutcome } from "./services/api.js";
+import { CapInbox } from "./services/cap_inbox.js";
+import { ContactInputs } from "./services/contacts.js";
+import { DeviceSet } from "./services/device_set.js";
+import { Evidence, type EvidenceData } from "./services/evidence.js";
+import { evidenceStream } from "./services/evidence_stream.js";
+import { HttpServer } from "./services/http_server.js";
+import { readLong, writeLong } from "./services/long_text.js";
+import { OperatorLink } from "./services/operator_link.js";
+import { P1Port, LINE_SETTINGS, type LineSetting } from "./services/p1_port.js";
+import { P1Relay } from "./services/p1_relay.js";
+import { Recorder } from "./services/recording.js";
+import { parseHostPort, parseMqttUrl, type SiteFile } from "./services/site_config.js";
+import { makeStatus, STATUS_EVENTS_MAX, type Status, type StatusEvent } from "./services/status.js";
+import { Store } from "./services/store.js";
+
+export interface VangnetOptions {
+  platform: Platform;
+  file: SiteFile;
+  site: Site;
+  profileOf: ReadonlyMap<string, Profile>;
+  version: string;
+  /** PEM of the broker's authority, where site.json names a file. */
+  authority?: Uint8Array;
+  /** Takes the lines of a recording (services/recording.ts). */
+  record?: (line: string) => void;
+  /** After each tick. */
+  onTick?: (outputs: Outputs) => void;
+}
+
+const STORE_DOMAIN = "vangnet";
+const HEAD_PUBLISH_MS = 60_000;
+/** Longest a token waits that came while the inbox was full. */
+const BUSY_RETRY_MS = 5_000;
+
+export class Vangnet {
+  readonly #options: VangnetOptions;
+  readonly #platform: Platform;
+  readonly #site: Site;
+  readonly #store: Store;
+  readonly #evidence: Evidence;
+  readonly #devices: DeviceSet;
+  readonly #inputs: ContactInputs;
+  readonly #inbox: CapInbox;
+  readonly #recorder: Recorder | null;
+  #p1: P1Port | null = null;
+  #relay: P1Relay | null = null;
+  #link: OperatorLink | null = null;
+  #http: HttpServer | null = null;
+
+  #state: State;
+  #outputs: Outputs | null = null;
+  #meter: P1MeterState = P1_METER_START;
+  #modbusMeter: PlausibleState = PLAUSIBLE_START;
+  #reading: Reading | null = null;
+  #tokens: AcceptedToken[] = [];
+  #decided: (Decision | null)[];
+  #events: StatusEvent[] = [];
+  #ticking: unknown;
+  #asked = false;
+  #closed = false;
+  #publishedAt = -STATUS_PUBLISH_MS;
+  #headAt = -HEAD_PUBLISH_MS;
+  readonly #counters = { ticks: 0, faults: 0, readings: 0, implausible: 0, telegramErrors: 0, startFailures: 0 };
+
+  constructor(options: VangnetOptions) {
+    this.#options = options;
+    const { platform, site, file, profileOf } = options;
+    this.#platform = platform;
+    this.#site = site;
+    const now = platform.monotonic();
+    this.#store = new Store(platform.storage.open({ path: STORE_DOMAIN }));
+    const stored = this.#restore();
+    this.#state = start(site, stored, now);
+    this.#decided = site.devices.map(() => null);
+    this.#recorder = options.record === undefined ? null : new Recorder(site, stored, now, options.record);
+    this.#evidence = new Evidence({ platform, utc: () => this.#utc() });
+    this.#evidence.append("started", { version: options.version, serial: site.serial });
+    this.#devices = new DeviceSet({
+      platform, site, file, profileOf,
+      metered: (quantities, at) => {
+        const judged = modbusReading(this.#modbusMeter, { ...quantities, at, period: MODBUS_POLL_MS, net: quantities.power, power: quantities.phasePower }, site.connection);
+        this.#modbusMeter = judged.state;
+        this.#take(judged.result);
+      },
+    });
+    this.#inputs = new ContactInputs({
+      io: platform.Digital, timer: platform.timer, monotonic: () => platform.monotonic(), changed: () => this.#ask(),
+      inputs: file.inputs.map((input) => ({ pin: input.pin, activeLow: input.active_low })),
+    });
+    const keys = (file.operator.keys ?? []).map(keyOfEntry);
+    this.#inbox = new CapInbox({
+      identity: { ean: site.ean, msr: site.msr }, keys: () => keys, store: this.#store, platform, utc: () => this.#utc(),
+      onAccepted: (token, occasion) => {
+        this.#tokens.push(token);
+        if (occasion === "new") this.#record("accepted", { channel: token.channel, hash: token.hash, kid: token.kid, aud: token.aud, seq: token.seq, exp: token.exp, events: token.events.length });
+        this.#ask();
+      },
+      onRefused: ({ rule, detail, channel, hash }) => this.#record("refused", { rule, detail, channel, hash }),
+      onStoreFault: (detail) => this.#record("store_fault", { detail }),
+    });
+    this.#inbox.restore();
+
+    // Safe outputs before anything else is opened.
+    this.#tick();
+    this.#ticking = platform.timer.repeat(() => this.#tick(), TICK_PERIOD_MS);
+    this.#open("meter", () => this.#openMeter());
+    this.#open("broker", () => this.#openLink());
+    this.#open("page", () => this.#openHttp());
+  }
+
+  status(): Status {
+    const { site, version } = this.#options;
+    const now = this.#platform.monotonic();
+    const outputs = this.#outputs!;
+    return makeStatus({
+      version, now, utc: this.#utc(), site, reading: this.#state.reading, freshness: outputs.budget.freshness, limits: outputs.limits,
+      decisions: outputs.decisions, reports: this.#devices.reports(), mqtt: this.#link?.status ?? null, events: this.#events,
+      counters: this.#counts(),
+    });
+  }
+
+  /** Port of the status page, 0 while it is not open. */
+  get httpPort(): number { return this.#http?.port ?? 0; }
+
+  /** A token by hand (a technician's file); the answer comes once, perhaps at once. */
+  offer(bytes: Uint8Array, channel: CapChannel, done?: (outcome: CapOutcome) => void): void {
+    this.#inbox.offer(bytes, channel, (outcome) => {
+      this.#ask();
+      done?.(outcome.kind === "refused" ? { kind: "refused", rule: outcome.rule } : { kind: outcome.kind });
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#platform.timer.clear(this.#ticking);
+    this.#p1?.close();
+    this.#relay?.close();
+    this.#link?.close();
+    this.#http?.close();
+    this.#inputs.close();
+    this.#devices.close();
+    this.#evidence.append("stopped", {});
+    this.#evidence.close();
+  }
+
+  // ---- The tick ----
+
+  /** A tick on the next turn: one, however many ask. */
+  #ask(): void {
+    if (this.#asked || this.#closed) return;
+    this.#asked = true;
+    this.#platform.timer.set(() => {
+      this.#asked = false;
+      if (!this.#closed) this.#tick();
+    }, 0);
+  }
+
+  #tick(): void {
+    const now = this.#platform.monotonic();
+    this.#inbox.tick();
+    const inputs: Inputs = {
+      reading: this.#reading, tokens: this.#tokens, contacts: this.#inputs.values(), reports: this.#devices.reports(), networkTime: this.#platform.networkTime(),
+    };
+    this.#recorder?.tick(inputs, now);
+    this.#counters.ticks++;
+    let outputs: Outputs;
+    try {
+      const stepped = tick(this.#site, this.#state, inputs, now);
+      this.#state = stepped.state;
+      outputs = stepped.outputs;
+    } catch (error) {
+      // A bug. What came in stays for the next tick; meanwhile everything holds its safe value.
+      return this.#safe(error);
+    }
+    this.#reading = null;
+    this.#tokens = [];
+    this.#outputs = outputs;
+    this.#keep(outputs.store);
+    for (const command of outputs.commands) this.#devices.execute(command);
+    this.#report(outputs);
+    this.#publish(outputs, now);
+    this.#options.onTick?.(outputs);
+  }
+
+  #safe(error: unknown): void {
+    this.#counters.faults++;
+    this.#record("fault", { detail: String(error) });
+    this.#site.devices.forEach((device, i) => {
+      const setpoint = safeSetpoint(device);
+      this.#devices.execute(setpoint.kind === "sg_ready"
+        ? { kind: "contacts", device: i, moves: contactMoves(setpoint.value) } : { kind: "write", device: i, setpoint });
+    });
+  }
+
+  #utc(): EpochSeconds | null {
+    return utc(this.#state.clock, this.#platform.monotonic());
+  }
+
+  // ---- Store ----
+
+  #restore(): Stored {
+    const text = (key: string): string | null => {
+      const loaded = readLong(this.#store, key);
+      // Corrupt is not absent: a text that no reader accepts is counted as lost, and lost is strict.
+      return loaded.kind === "absent" ? null : loaded.kind === "corrupt" ? "?" : loaded.text;
+    };
+    return { limits: text("limits"), sgReady: text("sgready"), clock: text("clock") };
+  }
+
+  #keep(store: Stored): void {
+    this.#put("limits", store.limits);
+    this.#put("sgready", store.sgReady);
+    this.#put("clock", store.clock);
+  }
+
+  #put(key: string, text: string | null): void {
+    if (text !== null && !writeLong(this.#store, key, text)) this.#record("store_fault", { detail: `${key}: ${this.#store.fault ?? "too long"}` });
+  }
+
+  // ---- What is told ----
+
+  #record(type: string, data: EvidenceData, words?: string): void {
+    this.#evidence.append(type, data);
+    this.#events.push({ time: this.#utc(), type, words: words ?? `${type}: ${Object.values(data).join(" ")}` });
+    if (this.#events.length > STATUS_EVENTS_MAX) this.#events.shift();
+    this.#link?.publishEvent(JSON.stringify({ time: this.#utc(), type, ...data }));
+  }
+
+  #report(outputs: Outputs): void {
+    for (const event of outputs.events) {
+      const { kind, ...data } = event;
+      const words = "after_s" in event || "seconds" in event || "mean_W" in event ? undefined : describeLimitsEvent(event);
+      this.#record(kind, data as EvidenceData, words);
+    }
+    outputs.decisions.forEach((decision, i) => {
+      const before = this.#decided[i];
+      const turned = before === null || before === undefined || before.reason !== decision.reason || before.limit !== decision.limit
+        || (before.setpoint.value === 0) !== (decision.setpoint.value === 0) || (decision.setpoint.kind === "sg_ready" && before.setpoint.value !== decision.setpoint.value);
+      this.#decided[i] = decision;
+      if (turned) this.#evidence.append("commanded", { device: decision.device, kind: decision.setpoint.kind, value: decision.setpoint.value, asked: decision.asked, reason: decision.reason, limit: decision.limit });
+    });
+  }
+
+  #publish(outputs: Outputs, now: number): void {
+    const link = this.#link;
+    if (link === null) return;
+    if (now - this.#publishedAt >= STATUS_PUBLISH_MS || outputs.events.length > 0) {
+      this.#publishedAt = now;
+      link.publishStatus(JSON.stringify(this.status()));
+    }
+    const head = now - this.#headAt >= HEAD_PUBLISH_MS ? this.#evidence.head() : null;
+    if (head !== null) {
+      this.#headAt = now;
+      link.publishHead(JSON.stringify(head));
+    }
+  }
+
+  #counts(): Record<string, number> {
+    const { requests, timeouts, exceptions } = this.#devices.counters();
+    const inbox = this.#inbox.counters;
+    return {
+      ...this.#counters, modbusRequests: requests, modbusTimeouts: timeouts, modbusExceptions: exceptions,
+      tokensAccepted: inbox.accepted, tokensRepeated: inbox.repeats,
+      tokensRefused: inbox.size + inbox.structure + inbox.kid + inbox.role + inbox.range + inbox.signature + inbox.audience + inbox.times + inbox.sequence,
+      storeFailures: this.#store.counters.failed, storeCorrupt: this.#store.counters.corrupt,
+      evidenceWritten: this.#evidence.counters.written, evidenceDropped: this.#evidence.counters.dropped + this.#evidence.counters.suppressed,
+    };
+  }
+
+  // ---- Services ----
+
+  /** A service that cannot start is told and left out: none of them may keep the others from running. */
+  #open(name: string, open: () => void): void {
+    try {
+      open();
+    } catch (error) {
+      this.#counters.startFailures++;
+      this.#record("start_failed", { service: name, detail: String(error) });
+      this.#platform.log(`${name}: ${String(error)}`);
+    }
+  }
+
+  #take(result: ReturnType<typeof p1Reading>["result"]): void {
+    if (result.kind === "refused") {
+      this.#counters.implausible++;
+      this.#evidence.append("implausible", { rule: result.rule, misfit: result.misfit });
+      return;
+    }
+    this.#counters.readings++;
+    this.#reading = result.reading;
+    this.#ask();
+  }
+
+  #openMeter(): void {
+    const { platform, file, site } = this.#options;
+    if (file.meter.type !== "p1") return;
+    const { meter } = file;
+    if (file.p1_relay) this.#relay = new P1Relay(platform, { port: file.p1_relay.port, address: file.p1_relay.address });
+    const tcp = meter.tcp === undefined ? null : parseHostPort(meter.tcp);
+    this.#p1 = new P1Port(platform, {
+      source: tcp !== null ? { kind: "tcp", ...tcp } : { kind: "serial", device: meter.device!, setting: lineOf(meter.line) },
+      crc: meter.crc,
+      onTelegram: (telegram) => {
+        this.#relay?.send(telegram);
+        const read = p1Reading(this.#meter, telegram, site.connection);
+        this.#meter = read.state;
+        this.#take(read.result);
+      },
+      onError: (error) => {
+        this.#counters.telegramErrors++;
+        this.#evidence.append("telegram_error", { rule: error.rule, offset: error.offset });
+      },
+      onTextMessage: (text) => this.#offerText(text),
+      onState: (state) => platform.log(state.kind === "closed" ? `meter: ${state.reason}` : `meter: listening${state.setting === null ? "" : ` at ${state.setting.baud} baud`}`),
+    });
+  }
+
+  /** The text comes once per change: while the inbox is full it is offered again, lest it be lost. */
+  #offerText(text: string): void {
+    this.#inbox.offerText(text, (outcome) => {
+      this.#ask();
+      if (outcome.kind === "refused" && outcome.rule === "busy" && !this.#closed) this.#platform.timer.set(() => this.#offerText(text), BUSY_RETRY_MS);
+    });
+  }
+
+  #openLink(): void {
+    const { platform, file, site, authority } = this.#options;
+    const broker = file.operator.mqtt;
+    if (!broker) return;
+    const { host, port, tls } = parseMqttUrl(broker.url)!;
+    this.#link = new OperatorLink({
+      platform, serial: site.serial, ean: site.ean, msr: site.msr,
+      broker: {
+        host, port,
+        ...(tls ? { secure: authority === undefined ? {} : { certificate: authority } } : {}),
+        ...(broker.username === undefined ? {} : { username: broker.username }),
+        ...(broker.password === undefined ? {} : { password: broker.password }),
+      },
+      onToken: (bytes) => this.#offerMqtt(bytes),
+    });
+  }
+
+  #offerMqtt(bytes: Uint8Array): void {
+    this.#inbox.offer(bytes, "mqtt", (outcome) => {
+      this.#ask();
+      if (outcome.kind === "refused" && outcome.rule === "busy" && !this.#closed) this.#platform.timer.set(() => this.#offerMqtt(bytes), BUSY_RETRY_MS);
+    });
+  }
+
+  #openHttp(): void {
+    const { platform, file } = this.#options;
+    if (!file.http) return;
+    const { port, address, names } = file.http;
+    this.#http = new HttpServer({
+      platform, port, ...(address === undefined ? {} : { address }), names: names ?? [],
+      handler: makeApi({
+        monotonic: () => platform.monotonic(), sha256: (data) => platform.sha256(data),
+        status: () => JSON.stringify(this.status()),
+        evidence: (from, format) => evidenceStream(this.#evidence.iterate(Math.max(1, from)), format),
+        cap: (bytes, respond) => this.offer(bytes, "http", respond),
+      }),
+    });
+  }
+}
+
+function lineOf(text: string | undefined): LineSetting | null {
+  switch (text) {
+    case "115200 8N1": return LINE_SETTINGS[0]!;
+    case "9600 7E1": return LINE_SETTINGS[1]!;
+    case "115200 7E1": return LINE_SETTINGS[2]!;
+    default: return null;
+  }
+}
