@@ -149,7 +149,7 @@ function judgeOverload(plan: Plan): Millis | null {
     const concerned = watts || (device.phases[0] && excess.milliamps[0] > 0) || (device.phases[1] && excess.milliamps[1] > 0) || (device.phases[2] && excess.milliamps[2] > 0);
     if (!concerned || (one.changedAt !== null && now - one.changedAt < settle)) continue;
     const draws = drawn(device, input.reports[index]!, voltage);
-    const scale = consumer(device, index, one.setpoint, voltage).scale;
+    const scale = consumer(device, index, one.setpoint, input.budget).scale;
     if (draws !== null && draws * scale <= one.setpoint + DERATE_ABOVE_MA * scale) continue;
     const half = one.derateTo === null ? Math.floor(one.setpoint / 2 / device.step) * device.step : 0;
     plan.commanded[index] = { ...one, derateTo: half, derateUntil: now + DERATE_MS };
@@ -210,7 +210,7 @@ function serveLoads(plan: Plan, rooms: Rooms): void {
       plan.commanded[index] = setSafe(before, 0, false, budget.settle, now);
       continue;
     }
-    const one = consumer(device, index, before.setpoint, budget.voltage);
+    const one = consumer(device, index, before.setpoint, budget);
     const draws = drawn(device, report, budget.voltage);
     const unused = unusedSince(one, before, draws, budget.settle, now);
     if (unused !== before.unusedSince) plan.commanded[index] = { ...before, unusedSince: unused };
@@ -269,7 +269,7 @@ function serveBatteries(plan: Plan, rooms: Rooms, feedIn: Rooms): void {
     const device = site.devices[index]!;
     if (device.kind !== "battery" || !reachable(plan, index, device)) continue;
     const before = plan.commanded[index]!;
-    const one = consumer(device, index, before.setpoint, budget.voltage);
+    const one = consumer(device, index, before.setpoint, budget);
     plan.outcome[index] = one;
     const report = input.reports[index]!;
     const gives = discharge(device, one, report.stateOfCharge === 0 ? 0 : device.dischargeMax, rooms, feedIn);
@@ -344,7 +344,7 @@ function serveInverters(plan: Plan, feedIn: Rooms): void {
     const index = plan.state.order[place]!;
     const device = site.devices[index]!;
     if (device.kind !== "inverter" || !reachable(plan, index, device)) continue;
-    const one = consumer(device, index, plan.commanded[index]!.setpoint, budget.voltage);
+    const one = consumer(device, index, plan.commanded[index]!.setpoint, budget);
     one.admitted = true;
     plan.outcome[index] = one;
     list.push(one);

@@ -1,6 +1,6 @@
+import type { Budget } from "../budget/budget.js";
 import { phaseCount, phaseVolts } from "../budget/controlled.js";
 import type { Battery, EvCharger, Inverter, PowerHeatPump } from "../site.js";
-import type { PerPhase } from "../units.js";
 import type { ReasonCode } from "./decision.js";
 
 /** Devices whose setpoint is a quantity. An SG Ready pump has states instead. */
@@ -39,14 +39,14 @@ export interface Consumer {
   bind: number;
 }
 
-export function consumer(device: Continuous, index: number, setpoint: number, voltage: PerPhase<number>): Consumer {
+export function consumer(device: Continuous, index: number, setpoint: number, { voltage, voltageLow }: Budget): Consumer {
   const volts = phaseVolts(device, voltage);
   const phases = phaseCount(device);
   const isCurrent = device.kind === "ev";
   const watts = isCurrent ? volts / 1_000_000 : 1;
   const cost = [0, 0, 0, watts, watts];
   for (let phase = 0; phase < 3; phase++) {
-    if (device.phases[phase]) cost[phase] = isCurrent ? 1 : 1_000_000 / (phases * voltage[phase]!);
+    if (device.phases[phase]) cost[phase] = isCurrent ? 1 : 1_000_000 / (phases * voltageLow[phase]!);
   }
   const minimum = device.kind === "ev" || device.kind === "heat_pump" ? device.minimum : 0;
   const maximum = device.kind === "battery" ? device.chargeMax : device.kind === "inverter" ? device.rated : device.maximum;

@@ -4,6 +4,7 @@ import {
 import type { Budget } from "../budget/budget.js";
 import { phaseCount } from "../budget/controlled.js";
 import type { Limits } from "../limits/limit.js";
+import { spreadOver } from "../limits/spread.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { SgReadyHeatPump, Site } from "../site.js";
 import type { Millis, Watts } from "../units.js";
@@ -106,7 +107,9 @@ function stepBlocked(site: Site, pump: SgReadyHeatPump, device: DeviceState, sg:
   if (now - start < SG_BLOCK_MIN_MS) return { sg: next, device: set(device, 1, budget.settle, now), reason: again ? "block_minimum" : "blocked", bind: scarcest(pump, input) };
   const out = sgOut(sg, limits.emergency, now);
   const stale = budget.freshness === "stale" || budget.freshness === "never" || !input.reports[site.devices.indexOf(pump)]!.online;
-  const over = fitSince !== null && now - fitSince >= SG_UNBLOCK_HOLD_MS + spread(site.serial, pump.id, SG_UNBLOCK_SPREAD_MS);
+  // The neighbourhood's pumps must not come back at once, so a block's end is spread by the serial.
+  // Its begin is not: a block begins only where a limit is exceeded already.
+  const over = fitSince !== null && now - fitSince >= SG_UNBLOCK_HOLD_MS + spreadOver(SG_UNBLOCK_SPREAD_MS, site.serial, pump.id);
   if (!out && !stale && !over) return { sg: next, device: set(device, 1, budget.settle, now), reason: again ? "block_minimum" : "blocked", bind: scarcest(pump, input) };
   const blocks = sg.blocks.slice();
   blocks[blocks.length - 1] = { start, end: now };
@@ -153,7 +156,7 @@ function staleReason(budget: Budget): ReasonCode {
 /** What `watts` of this pump takes of a room. */
 function costOf(pump: SgReadyHeatPump, budget: Budget, place: number, watts: Watts): number {
   if (place >= NET) return watts;
-  return pump.phases[place] ? (watts * 1_000_000) / (phaseCount(pump) * budget.voltage[place]!) : 0;
+  return pump.phases[place] ? (watts * 1_000_000) / (phaseCount(pump) * budget.voltageLow[place]!) : 0;
 }
 
 /** The limit whose shortage blocking this pump would ease; -1 = none. */
@@ -191,15 +194,4 @@ function scarcest(pump: SgReadyHeatPump, input: SgInput): number {
     }
   }
   return where;
-}
-
-/**
- * The neighbourhood's pumps must not come back at once, so a block's end is spread by a hash of the
- * serial (FNV-1a). Its begin is not: a block begins only where a limit is exceeded already.
- */
-export function spread(serial: string, id: string, range: Millis): Millis {
-  const text = `${serial}/${id}`;
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193) >>> 0;
-  return hash % range;
 }

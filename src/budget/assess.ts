@@ -1,5 +1,5 @@
 import {
-  HEADROOM_MARGIN_W, SETTLE_DSMR4_MS, SETTLE_DSMR5_MS, SETTLE_FAST_PERIOD_MS, STALE_NO_RISE_PERIODS, STALE_SAFE_PERIODS,
+  HEADROOM_MARGIN_W, PEAK_RENEW, SETTLE_DSMR4_MS, SETTLE_DSMR5_MS, SETTLE_FAST_PERIOD_MS, STALE_NO_RISE_PERIODS, STALE_SAFE_PERIODS,
 } from "../constants.js";
 import type { Limit, Limits } from "../limits/limit.js";
 import type { Reading } from "../reading/reading.js";
@@ -38,6 +38,13 @@ export interface BudgetState {
 
 const QUANTITIES = 8;
 
+/** Null where nobody measures; there, what EN 50160 allows at most and at least. */
+interface Volts {
+  readonly known: PerPhase<number | null>;
+  readonly high: PerPhase<number>;
+  readonly low: PerPhase<number>;
+}
+
 export function budgetStart(_site: Site): BudgetState {
   return { seen: false, tickedAt: 0, raw: zeros(), held: zeros(), heldSince: zeros() };
 }
@@ -50,15 +57,20 @@ export function budgetTick(site: Site, state: BudgetState, input: BudgetInput, n
     measuredVoltage(reading, input.reports, 0), measuredVoltage(reading, input.reports, 1), measuredVoltage(reading, input.reports, 2),
   ];
   const highest = highestVoltage(site);
-  const voltage: PerPhase<number> = [known[0] ?? highest, known[1] ?? highest, known[2] ?? highest];
+  const lowest = lowestVoltage(site);
+  const voltage: Volts = {
+    known,
+    high: [known[0] ?? highest, known[1] ?? highest, known[2] ?? highest],
+    low: [known[0] ?? lowest, known[1] ?? lowest, known[2] ?? lowest],
+  };
 
   let raw = state.raw;
   if (reading !== null && (input.fresh || !state.seen)) {
-    const draw = controlledDraw(site, input.reports, input.commanded, voltage, settle, now);
-    raw = uncontrolled(site, reading, draw, known);
+    const draw = controlledDraw(site, input.reports, input.commanded, voltage.low, voltage.high, settle, now);
+    raw = uncontrolled(site, reading, draw, voltage);
   }
   const next = reading === null ? state : hold(state, raw, now);
-  return { state: next, budget: assess(site, next, reading, limits, known, voltage, settle, now) };
+  return { state: next, budget: assess(site, next, reading, limits, voltage, settle, now) };
 }
 
 function hold(state: BudgetState, raw: readonly number[], now: Millis): BudgetState {
@@ -69,13 +81,13 @@ function hold(state: BudgetState, raw: readonly number[], now: Millis): BudgetSt
     const value = raw[index]!;
     const first = !state.seen || value >= state.held[index]!;
     held[index] = first ? value : peakHold(state.held[index]!, value, state.heldSince[index]!, elapsed, now);
-    heldSince[index] = first ? now : state.heldSince[index]!;
+    heldSince[index] = first || value >= held[index]! - PEAK_RENEW ? now : state.heldSince[index]!;
   }
   return { seen: true, tickedAt: now, raw, held, heldSince };
 }
 
 /** Measured minus controlled, per phase and in watts, in the order of BudgetState. */
-function uncontrolled(site: Site, reading: Reading, draw: Controlled, known: PerPhase<number | null>): number[] {
+function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, low }: Volts): number[] {
   const out = zeros();
   out[0] = reading.net - draw.watts;
   out[4] = draw.sourceWatts - reading.net;
@@ -83,7 +95,6 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, known: Per
   let rest = reading.net;
   let sourceRest = -reading.net;
   let blind = 0;
-  const lowest = lowestVoltage(site);
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
     const current = phaseCurrent(site, reading, at, known[at]);
@@ -93,7 +104,7 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, known: Per
       sourceRest += draw.sourceWattsPhase[at]!;
       continue;
     }
-    const power = phasePower(site, reading, at) ?? Math.trunc((current * (known[at] ?? lowest)) / 1_000_000);
+    const power = phasePower(site, reading, at) ?? Math.trunc((current * low[at]) / 1_000_000);
     rest -= power;
     sourceRest += power;
     out[1 + at] = current - draw.milliamps[at]!;
@@ -105,14 +116,15 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, known: Per
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
     if (phaseCurrent(site, reading, at, known[at]) !== null) continue;
-    const volts = known[at] ?? lowest;
+    const volts = low[at];
     out[1 + at] = Math.ceil(((blind === 1 ? rest : Math.max(0, rest)) * 1_000_000) / volts);
     out[5 + at] = Math.ceil(((blind === 1 ? sourceRest : Math.max(0, sourceRest)) * 1_000_000) / volts);
   }
   return out;
 }
 
-function assess(site: Site, state: BudgetState, reading: Reading | null, limits: Limits, known: PerPhase<number | null>, voltage: PerPhase<number>, settle: Millis, now: Millis): Budget {
+function assess(site: Site, state: BudgetState, reading: Reading | null, limits: Limits, volts: Volts, settle: Millis, now: Millis): Budget {
+  const { known } = volts;
   const { held, raw } = state;
   const fuse = limits.fuse;
   // PV that is used at the moment adds room: what the rest of the house would else feed in.
@@ -130,7 +142,8 @@ function assess(site: Site, state: BudgetState, reading: Reading | null, limits:
     headroomExport: exportLimit === null ? null : exportLimit - held[4]! - HEADROOM_MARGIN_W,
     headroomPhaseExport: [fuse[0] - held[5]!, fuse[1] - held[6]!, fuse[2] - held[7]!],
     headroomProduction: watts(limits.production),
-    voltage,
+    voltage: volts.high,
+    voltageLow: volts.low,
     excess: {
       watts: importLimit === null || reading === null ? null : reading.net - importLimit,
       milliamps: [over(site, reading, fuse, known, 0), over(site, reading, fuse, known, 1), over(site, reading, fuse, known, 2)],

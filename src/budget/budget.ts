@@ -22,8 +22,10 @@ export interface Budget {
   readonly headroomPhaseExport: PerPhase<Milliamps>;
   /** Production limit of the controllable inverters and batteries together; null where none binds. */
   readonly headroomProduction: Watts | null;
-  /** Measured, from the meter or a device; where nobody measures, the highest EN 50160 allows. */
+  /** Measured, from the meter or a device. Where nobody measures, the highest EN 50160 allows: it makes watts of amperes. */
   readonly voltage: PerPhase<Millivolts>;
+  /** The same, but the lowest where nobody measures: it makes amperes of watts. */
+  readonly voltageLow: PerPhase<Millivolts>;
   /** The newest reading above its limit, by how much; negative = below. Null where none binds. */
   readonly excess: { readonly watts: Watts | null; readonly milliamps: PerPhase<Milliamps> };
   /** How long after a command a device and this meter need to show it. */

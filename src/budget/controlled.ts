@@ -20,9 +20,10 @@ interface Sum { watts: number; milliamps: number[]; wattsPhase: number[] }
 /**
  * While a device settles the highest of measured, commanded and commanded before counts: counting
  * the lowest invents load peaks (CONTROL). A device that does not measure draws what it was told.
- * One that is offline is part of the meter's value and nothing is taken off for it.
+ * One that is offline is part of the meter's value and nothing is taken off for it. Where nobody
+ * measures the voltage, `low` makes watts of amperes and `high` amperes of watts: the least comes off.
  */
-export function controlledDraw(site: Site, reports: readonly DeviceReport[], commanded: readonly Commanded[], voltage: PerPhase<number>, settle: Millis, now: Millis): Controlled {
+export function controlledDraw(site: Site, reports: readonly DeviceReport[], commanded: readonly Commanded[], low: PerPhase<number>, high: PerPhase<number>, settle: Millis, now: Millis): Controlled {
   const load: Sum = { watts: 0, milliamps: [0, 0, 0], wattsPhase: [0, 0, 0] };
   const source: Sum = { watts: 0, milliamps: [0, 0, 0], wattsPhase: [0, 0, 0] };
   for (let index = 0; index < site.devices.length; index++) {
@@ -33,23 +34,23 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
     if (device.kind === "heat_pump" && device.control === "sg_ready") continue;
     const settling = told.changedAt !== null && now - told.changedAt < settle;
     if (device.kind === "ev") {
-      addCharger(load, device, report, told, settling, voltage);
+      addCharger(load, device, report, told, settling, low);
       continue;
     }
     const measured = report.power;
     if (device.kind === "inverter") {
-      addPower(source, device, measured ?? -told.setpoint, voltage);
+      addPower(source, device, measured ?? -told.setpoint, high);
       continue;
     }
     const highest = measured === null
       ? settling ? Math.max(told.setpoint, told.previous) : told.setpoint
       : settling ? Math.max(measured, told.setpoint, told.previous) : measured;
-    addPower(load, device, highest, voltage);
+    addPower(load, device, highest, high);
     if (device.kind === "battery") {
       const lowest = measured === null
         ? settling ? Math.min(told.setpoint, told.previous) : told.setpoint
         : settling ? Math.min(measured, told.setpoint, told.previous) : measured;
-      addPower(source, device, lowest, voltage);
+      addPower(source, device, lowest, high);
     }
   }
   return {

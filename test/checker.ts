@@ -1,0 +1,489 @@
+/**
+ * An independent judge of CONTROL.md's invariants. It sees only what crosses the wire (readings,
+ * device reports, the limits in force, setpoints, time) and shares no code with src: types only.
+ * It holds the load's peaks in its own way (floating point, one exponential), and where the meter
+ * does not tell, it assumes the least, so that a law may be more careful than it asks, never less.
+ *
+ * 9 (determinism), 13 (tokens) and most of 7 need more than one run or other eyes, and are tested
+ * where they can be seen.
+ */
+import type { Setpoint } from "../src/allocation/decision.js";
+import type { Limits } from "../src/limits/limit.js";
+import type { Reading } from "../src/reading/reading.js";
+import type { DeviceReport } from "../src/reading/report.js";
+import type { Device, Site } from "../src/site.js";
+
+export interface Observation {
+  /** One clock for the whole trial, in ms; it goes on through reboots. */
+  readonly now: number;
+  /** A reading that came since the last observation, else null. */
+  readonly reading: Reading | null;
+  readonly limits: Limits;
+  readonly reports: readonly DeviceReport[];
+  /** What each device is told in this tick, in the order of site.devices. */
+  readonly setpoints: readonly Setpoint[];
+  /** Which devices were written in this tick; left out where nothing is written. */
+  readonly written?: readonly number[];
+}
+
+export interface Breach {
+  readonly invariant: number;
+  readonly at: number;
+  readonly detail: string;
+}
+
+type Load = [number, number | null, number | null, number | null];
+interface Block { start: number; end: number | null; cut: boolean }
+
+interface Watch {
+  value: number | null;
+  before: number;
+  changedAt: number | null;
+  offAt: number | null;
+  writtenAt: number | null;
+  /** Last time it was offline, not wanting, or drew more than it was told. */
+  oddAt: number | null;
+  blocks: Block[];
+}
+
+const MARGIN_W = 100;
+const FUSE_MARGIN_MA = 1_000;
+const DAY = 86_400_000;
+/** Whole watts and milliamps on both sides of every sum, and in every step of a decay. */
+const ROUND = 50;
+const HOLD = 30_000;
+const TAU = 30_000;
+
+export class Checker {
+  readonly breaches: Breach[] = [];
+  readonly #site: Site;
+  readonly #watch: Watch[];
+  #now = 0;
+  #startedAt = 0;
+  #reading: Reading | null = null;
+  #readingAt = 0;
+  /** Load beside the controlled devices as the newest telegram shows it, W, L1, L2, L3. */
+  #load: Load | null = null;
+  #peaks: { value: number; at: number }[] | null = null;
+  #overSince: [number | null, number | null, number | null, number | null] = [null, null, null, null];
+  #signature = "";
+  #quietSince = 0;
+  #release: { id: string; watts: number } | null = null;
+
+  constructor(site: Site) {
+    this.#site = site;
+    this.#watch = site.devices.map(() => ({ value: null, before: 0, changedAt: null, offAt: null, writtenAt: null, oddAt: null, blocks: [] }));
+  }
+
+  /** The controller lost its power: what it remembers is gone, what the pumps suffered is not. */
+  restart(now: number): void {
+    this.#startedAt = now;
+    this.#reading = null;
+    this.#load = null;
+    this.#peaks = null;
+    this.#overSince = [null, null, null, null];
+    this.#quietSince = now;
+    for (const watch of this.#watch) {
+      const last = watch.blocks.at(-1);
+      if (last !== undefined && last.end === null) Object.assign(last, { end: now, cut: true });
+      Object.assign(watch, { value: null, changedAt: null, offAt: null, writtenAt: null, oddAt: null });
+    }
+  }
+
+  /** One tick. Returns the breaches found in it; all of them are kept in `breaches`. */
+  observe(seen: Observation): readonly Breach[] {
+    const from = this.breaches.length;
+    const elapsed = seen.now - this.#now;
+    this.#now = seen.now;
+    if (seen.reading !== null) this.#takeReading(seen, seen.reading);
+    this.#hold(elapsed);
+    this.#grid(seen);
+    this.#beforeFirstTelegram(seen);
+    this.#sumsFit(seen);
+    this.#noRiseWithoutTelegrams(seen);
+    this.#riseIsSlow(seen);
+    this.#offTime(seen);
+    this.#obeyed(seen);
+    this.#releaseOnlyRises(seen);
+    this.#heatPumps(seen);
+    this.#rewritten(seen);
+    this.#remember(seen);
+    this.#priorities(seen);
+    return this.breaches.slice(from);
+  }
+
+  #breach(invariant: number, detail: string): void {
+    this.breaches.push({ invariant, at: this.#now, detail });
+  }
+
+  // 1
+  #grid({ setpoints }: Observation): void {
+    this.#site.devices.forEach((device, i) => {
+      const value = setpoints[i]!.value;
+      const [low, high] = range(device);
+      const off = value === 0 || (device.kind === "heat_pump" && device.control === "power" && value === device.safe);
+      const step = device.kind === "heat_pump" && device.control === "sg_ready" ? 1 : device.step;
+      if (!off && (value < low || value > high)) this.#breach(1, `${device.id} told ${value}, outside ${low}..${high}`);
+      const safe = (device.kind === "inverter" || (device.kind === "heat_pump" && device.control === "power")) && value === device.safe;
+      if (!safe && value % step !== 0) this.#breach(1, `${device.id} told ${value}, not on its grid of ${step}`);
+    });
+  }
+
+  // 14
+  #beforeFirstTelegram({ setpoints }: Observation): void {
+    if (this.#reading !== null) return;
+    this.#site.devices.forEach((device, i) => {
+      const value = setpoints[i]!.value;
+      if (value > safe(device) || (value !== 2 && isSg(device))) this.#breach(14, `${device.id} told ${value} before the first telegram`);
+    });
+  }
+
+  // 2, and the "same tick" of 6
+  #sumsFit({ limits, setpoints, reports }: Observation): void {
+    if (!this.#fresh()) return;
+    let watts = 0;
+    let production = 0;
+    const amps = [0, 0, 0];
+    this.#site.devices.forEach((device, i) => {
+      const value = setpoints[i]!.value;
+      if (isSg(device) || !reports[i]!.online) return;
+      if (device.kind === "inverter") production += value;
+      if (device.kind === "battery" && value < 0) production -= value;
+      if (device.kind === "inverter" || value <= 0) return;
+      watts += device.kind === "ev" ? this.#wattsOf(device, value, reports) : value;
+      for (let p = 0; p < 3; p++) {
+        if (device.phases[p]) amps[p]! += device.kind === "ev" ? value : this.#ampsOf(device, value, p, reports);
+      }
+    });
+    const held = this.#held();
+    for (let p = 0; p < this.#site.connection.phases; p++) {
+      const load = held[p + 1];
+      if (load === null || load === undefined) continue;
+      const may = Math.max(0, this.#site.connection.fuse - FUSE_MARGIN_MA - load);
+      if (amps[p]! > may + ROUND + amps[p]! / 50) this.#breach(2, `L${p + 1}: told ${Math.round(amps[p]!)} mA together, ${Math.round(may)} left beside ${Math.round(load)}`);
+    }
+    const loadWatts = held[0]!;
+    if (limits.import.kind === "limit") {
+      const may = Math.max(0, limits.import.watts - MARGIN_W - loadWatts);
+      if (watts > may + ROUND) this.#breach(2, `told ${Math.round(watts)} W together, ${Math.round(may)} left under ${limits.import.source} ${limits.import.watts} W`);
+    }
+    if (limits.controllable.kind === "limit") {
+      const may = Math.max(0, limits.controllable.watts + Math.max(0, -loadWatts));
+      if (watts > may + ROUND) this.#breach(2, `controllable devices told ${Math.round(watts)} W, ${Math.round(may)} allowed`);
+    }
+    if (limits.production.kind === "limit" && production > limits.production.watts + ROUND) {
+      this.#breach(2, `producers told ${Math.round(production)} W, ${limits.production.watts} allowed`);
+    }
+  }
+
+  // 3
+  #noRiseWithoutTelegrams({ setpoints, reports }: Observation): void {
+    if (this.#reading === null) return;
+    const age = this.#now - this.#readingAt;
+    const stale = age > 10 * this.#reading.period;
+    if (age <= 5 * this.#reading.period) return;
+    this.#site.devices.forEach((device, i) => {
+      const value = setpoints[i]!.value;
+      const was = this.#watch[i]!.value;
+      const limit = safe(device);
+      const blocking = isSg(device) && value === 1 && this.#watch[i]!.blocks.some((b) => b.end === null && this.#now - b.start < 600_000);
+      if (stale && !blocking && (isSg(device) ? value !== 2 : value > limit || (device.kind === "battery" && value !== 0))) {
+        this.#breach(3, `${device.id} told ${value} with a meter ${age} ms silent; safe is ${limit}`);
+      }
+      // Falling back to the safe value is no rise, and neither is the end of a block.
+      if (was !== null && value > was && value > limit && reports[i]!.online) this.#breach(3, `${device.id} raised from ${was} to ${value}, meter ${age} ms silent`);
+    });
+  }
+
+  // 4
+  #riseIsSlow({ setpoints, reports }: Observation): void {
+    this.#site.devices.forEach((device, i) => {
+      const watch = this.#watch[i]!;
+      const value = setpoints[i]!.value;
+      if (isSg(device) || watch.value === null || value <= watch.value || value <= safe(device)) return;
+      const [low] = range(device);
+      if (watch.value === 0 && low > 0) {
+        if (value > Math.ceil(low / stepOf(device)) * stepOf(device)) this.#breach(4, `${device.id} starts at ${value}, minimum ${low}`);
+        return;
+      }
+      const scale = device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000;
+      const since = watch.changedAt === null ? 15_000 : this.#now - watch.changedAt;
+      const may = Math.min(3_000, since / 5) * scale;
+      if (value - watch.value > may * 1.001 + 1) this.#breach(4, `${device.id} raised by ${value - watch.value} after ${since} ms, ${Math.round(may)} allowed`);
+    });
+  }
+
+  // 5
+  #offTime({ setpoints }: Observation): void {
+    this.#site.devices.forEach((device, i) => {
+      const watch = this.#watch[i]!;
+      if (device.kind !== "ev" && !(device.kind === "heat_pump" && device.control === "power")) return;
+      if (watch.value === 0 && setpoints[i]!.value > 0 && watch.offAt !== null && this.#now - watch.offAt < 300_000) {
+        this.#breach(5, `${device.id} on again after ${this.#now - watch.offAt} ms off`);
+      }
+    });
+  }
+
+  // 6: measured, once everything had its time to answer and where the rest of the house allows it
+  #obeyed({ limits, reading }: Observation): void {
+    if (reading === null) return;
+    const patience = reading.period <= 2_000 ? 11_000 : 40_000;
+    const load = this.#load!;
+    const odd = this.#watch.some((w) => w.oddAt !== null && this.#now - w.oddAt < 60_000);
+    const settledWatts = limits.import.kind === "limit" && reading.net > limits.import.watts && load[0] <= limits.import.watts - MARGIN_W;
+    const places: [string, boolean][] = [[`net ${reading.net} W`, settledWatts]];
+    for (let p = 0; p < 3; p++) {
+      const amps = p < this.#site.connection.phases ? signedAmps(this.#site, reading, p) : null;
+      const rest = load[p + 1] as number | null;
+      places.push([`L${p + 1} ${amps} mA`, amps !== null && rest !== null && amps > this.#site.connection.fuse && rest <= this.#site.connection.fuse - FUSE_MARGIN_MA]);
+    }
+    places.forEach(([what, over], place) => {
+      if (!over || odd) this.#overSince[place] = null;
+      else {
+        this.#overSince[place] ??= this.#now;
+        if (this.#now - this.#overSince[place] > patience) this.#breach(6, `${what} above its limit for ${this.#now - this.#overSince[place]} ms`);
+      }
+    });
+  }
+
+  // 7, what can be seen of it here
+  #releaseOnlyRises({ limits }: Observation): void {
+    const limit = limits.import;
+    if (limit.kind === "none" || limit.source !== "release") {
+      this.#release = null;
+      return;
+    }
+    if (this.#release?.id === limit.id && limit.watts < this.#release.watts) this.#breach(7, `release ${limit.id} falls from ${this.#release.watts} to ${limit.watts} W`);
+    this.#release = { id: limit.id, watts: limit.watts };
+  }
+
+  // 8
+  #heatPumps({ setpoints, limits }: Observation): void {
+    this.#site.devices.forEach((device, i) => {
+      if (!isSg(device)) return;
+      const { blocks } = this.#watch[i]!;
+      const last = blocks.at(-1);
+      const open = last !== undefined && last.end === null ? last : null;
+      const state = setpoints[i]!.value;
+      if (state !== 1) {
+        if (open === null) return;
+        open.end = this.#now;
+        if (this.#now - open.start < 600_000) this.#breach(8, `${device.id} unblocked after ${this.#now - open.start} ms`);
+        return;
+      }
+      const recent = blocks.filter((b) => (b.end ?? this.#now) > this.#now - DAY);
+      if (open === null) {
+        if (last !== undefined && this.#now - last.end! < 600_000) this.#breach(8, `${device.id} blocked ${this.#now - last.end!} ms after the last block`);
+        if (recent.length >= 3) this.#breach(8, `${device.id}: block ${recent.length + 1} in 24 h`);
+        if (recent.length >= 2 && !limits.emergency) this.#breach(8, `${device.id}: the reserved block spent without emergency`);
+        blocks.push({ start: this.#now, end: null, cut: false });
+      }
+      const used = recent.reduce((sum, b) => sum + (b.end ?? this.#now) - Math.max(b.start, this.#now - DAY), 0);
+      if (used > 7_200_000) this.#breach(8, `${device.id} blocked ${used} ms in 24 h`);
+      if (used > 5_400_000 && !limits.emergency && open !== null && this.#now - open.start > 600_000) this.#breach(8, `${device.id}: the reserved 30 min spent without emergency, ${used} ms`);
+    });
+  }
+
+  // 10
+  #rewritten({ written, reports }: Observation): void {
+    if (written === undefined) return;
+    this.#watch.forEach((watch, i) => {
+      if (written.includes(i)) watch.writtenAt = this.#now;
+      const silent = this.#now - (watch.writtenAt ?? this.#startedAt);
+      if (silent > 11_000 && reports[i]!.online) this.#breach(10, `${this.#site.devices[i]!.id} not written for ${silent} ms`);
+    });
+  }
+
+  #remember({ setpoints, limits, reports, reading }: Observation): void {
+    // 12: what the house and its limits say; our own setpoints come back through reading and reports.
+    const signature = JSON.stringify([
+      limits.import, limits.export, limits.controllable, limits.production, limits.fuse, limits.emergency,
+      reports.map((r) => [r.online, r.wants, r.stateOfCharge]), this.#fresh(), this.#load, reading?.period,
+    ]);
+    if (signature !== this.#signature) this.#quietSince = this.#now;
+    this.#signature = signature;
+    setpoints.forEach(({ value }, i) => {
+      const watch = this.#watch[i]!;
+      const device = this.#site.devices[i]!;
+      if (!reports[i]!.online || reports[i]!.wants === false) watch.oddAt = this.#now;
+      if (value === watch.value) return;
+      const startsOrStops = watch.value === null || ((value === 0) !== (watch.value === 0)) || isSg(device);
+      if (startsOrStops) this.#quietSince = this.#now;
+      else if (this.#now - this.#quietSince > 200_000) this.#breach(12, `${device.id} from ${watch.value} to ${value} after ${this.#now - this.#quietSince} ms without a change`);
+      if (watch.value !== null && watch.value > 0 && value <= 0) watch.offAt = this.#now;
+      const settling = watch.changedAt !== null && this.#now - watch.changedAt < this.#settle();
+      watch.before = settling ? Math.max(watch.before, watch.value ?? value) : watch.value ?? value;
+      if (watch.value !== null) watch.changedAt = this.#now;
+      watch.value = value;
+    });
+  }
+
+  // 11: judged once everything has stood still for a minute
+  #priorities({ limits, reports }: Observation): void {
+    if (!this.#fresh()) return;
+    const devices = this.#site.devices;
+    const held = this.#held();
+    const calm = (i: number) => {
+      const w = this.#watch[i]!;
+      return this.#now - Math.max(w.changedAt ?? this.#startedAt, w.oddAt ?? this.#startedAt) > 360_000;
+    };
+    const load = (d: Device) => d.kind === "ev" || (d.kind === "heat_pump" && d.control === "power");
+    for (let h = 0; h < devices.length; h++) {
+      const high = devices[h]!;
+      const told = this.#watch[h]!.value!;
+      const short = range(high)[1] - told;
+      const scale = high.kind === "ev" ? 1 : this.#wattsOf(high, 1_000, reports) / 1_000;
+      const crumb = Math.max(stepOf(high), 500 * scale) + stepOf(high);
+      if (!load(high) || told <= 0 || short <= crumb || !calm(h)) continue;
+      const draws = this.#draws(high, reports[h]!);
+      if (draws !== null && draws < told / scale - 1_900) continue; // its share lies unused and is handed on
+      for (let l = 0; l < devices.length; l++) {
+        const low = devices[l]!;
+        const least = Math.max(0, range(low)[0]);
+        const lowScale = low.kind === "ev" ? 1 : this.#wattsOf(low, 1_000, reports) / 1_000;
+        if (l === h || !(load(low) || low.kind === "battery") || low.priority < high.priority || !calm(l)) continue;
+        const above = this.#watch[l]!.value! - least;
+        if (above <= Math.max(stepOf(low), 500 * lowScale)) continue;
+        const shared = [0, 1, 2].some((p) => high.phases[p] && low.phases[p] && this.#left(p + 1, held, reports) < crumb / scale)
+          || (limits.import.kind === "limit" && this.#left(0, held, reports, limits.import.watts - MARGIN_W) < crumb * (high.kind === "ev" ? this.#wattsOf(high, 1, reports) : 1));
+        if (!shared) continue;
+        if (low.priority > high.priority || low.kind === "battery") this.#breach(11, `${low.id} has ${above} above its minimum while ${high.id} is ${short} short`);
+        else {
+          const apart = this.#watch[l]!.value! / lowScale - told / scale;
+          if (apart > 500 + stepOf(high) / scale + stepOf(low) / lowScale) this.#breach(11, `${low.id} has ${Math.round(apart)} mA more than its equal ${high.id}`);
+        }
+      }
+    }
+  }
+
+  /** What is left in a room: 0 = W, 1..3 = mA per phase. */
+  #left(place: number, held: (number | null)[], reports: readonly DeviceReport[], limit = 0): number {
+    let left = (place === 0 ? limit : this.#site.connection.fuse - FUSE_MARGIN_MA) - (held[place] ?? 0);
+    this.#site.devices.forEach((device, i) => {
+      const value = this.#watch[i]!.value ?? 0;
+      if (isSg(device) || device.kind === "inverter" || value <= 0) return;
+      if (place === 0) left -= device.kind === "ev" ? this.#wattsOf(device, value, reports) : value;
+      else if (device.phases[place - 1]) left -= device.kind === "ev" ? value : this.#ampsOf(device, value, place - 1, reports);
+    });
+    return left;
+  }
+
+  #fresh(): boolean {
+    return this.#reading !== null && this.#now - this.#readingAt < 5 * this.#reading.period;
+  }
+
+  #settle(): number {
+    return this.#reading === null || this.#reading.period <= 2_000 ? 10_000 : 25_000;
+  }
+
+  /** A peak stays 30 s, then falls towards the load of now with a time constant of 30 s. */
+  #hold(elapsed: number): void {
+    if (this.#load === null) return;
+    this.#peaks ??= this.#load.map(() => ({ value: -Infinity, at: 0 }));
+    this.#load.forEach((load, place) => {
+      const peak = this.#peaks![place]!;
+      if (load === null) return;
+      if (load >= peak.value) Object.assign(peak, { value: load, at: this.#now });
+      else if (this.#now - peak.at > HOLD) peak.value = load + (peak.value - load) * Math.exp(-elapsed / TAU);
+    });
+  }
+
+  /** W, L1, L2, L3; null where a phase is not told. */
+  #held(): (number | null)[] {
+    return this.#load!.map((load, place) => (load === null ? null : this.#peaks![place]!.value));
+  }
+
+  #takeReading({ now, reports }: Observation, reading: Reading): void {
+    this.#reading = reading;
+    this.#readingAt = now;
+    const load: Load = [reading.net, null, null, null];
+    for (let p = 0; p < this.#site.connection.phases; p++) load[p + 1] = signedAmps(this.#site, reading, p);
+    this.#site.devices.forEach((device, i) => {
+      const watch = this.#watch[i]!;
+      const report = reports[i]!;
+      if (isSg(device) || device.kind === "inverter" || !report.online || watch.value === null) return;
+      const settling = watch.changedAt !== null && now - watch.changedAt < this.#settle();
+      const told = settling ? Math.max(watch.value, watch.before) : watch.value;
+      const draws = this.#draws(device, report);
+      if (draws !== null && !settling && draws > told / (device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000) + 1_000) watch.oddAt = now;
+      if (device.kind === "ev") {
+        let watts = 0;
+        for (let p = 0; p < 3; p++) {
+          if (!device.phases[p]) continue;
+          const even = report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, reports);
+          const measured = report.current[p] ?? even;
+          const amps = measured === null ? told : settling ? Math.max(told, measured) : measured;
+          watts += (amps * this.#voltage(p, reports)) / 1_000_000;
+          const rest = load[p + 1] as number | null;
+          if (rest !== null) load[p + 1] = rest - amps;
+        }
+        load[0] -= report.power !== null && !settling ? report.power : watts;
+      } else {
+        const watts = report.power === null ? told : settling ? Math.max(told, report.power) : report.power;
+        load[0] -= watts;
+        for (let p = 0; p < 3; p++) {
+          const rest = load[p + 1] as number | null;
+          if (device.phases[p] && rest !== null) load[p + 1] = rest - this.#ampsOf(device, watts, p, reports);
+        }
+      }
+    });
+    this.#load = load;
+  }
+
+  #draws(device: Device, report: DeviceReport): number | null {
+    const amps = report.current.filter((a, p) => a !== null && device.phases[p]) as number[];
+    if (amps.length > 0) return Math.max(...amps);
+    return report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, []);
+  }
+
+  #voltage(phase: number, reports: readonly DeviceReport[]): number {
+    const own = this.#reading?.voltage[phase] ?? null;
+    if (own !== null && own > 50_000) return own;
+    for (const report of reports) if (report.online && (report.voltage[phase] ?? 0) > 50_000) return report.voltage[phase]!;
+    return this.#site.connection.delta ? 132_800 : 230_000;
+  }
+
+  #volts(device: Device, reports: readonly DeviceReport[]): number {
+    return [0, 1, 2].reduce((sum, p) => sum + (device.phases[p] ? this.#voltage(p, reports) : 0), 0);
+  }
+
+  #wattsOf(device: Device, milliamps: number, reports: readonly DeviceReport[]): number {
+    return (milliamps * this.#volts(device, reports)) / 1_000_000;
+  }
+
+  #ampsOf(device: Device, watts: number, phase: number, reports: readonly DeviceReport[]): number {
+    return (watts * 1_000_000) / (device.phases.filter(Boolean).length * this.#voltage(phase, reports));
+  }
+}
+
+/** sign(P) · max(|P|/V, I − 0.5 A); null where the meter does not tell. */
+function signedAmps(site: Site, reading: Reading, phase: number): number | null {
+  const power = site.connection.phases === 1 ? reading.net : reading.power[phase] ?? null;
+  const volts = reading.voltage[phase] ?? 0;
+  const amps = reading.current[phase] ?? null;
+  if (power === null) return null;
+  const most = site.connection.delta ? 146_100 : 253_000;
+  const size = Math.max((Math.abs(power) * 1_000_000) / (volts > 50_000 ? volts : most), amps === null ? 0 : Math.abs(amps) - (reading.currentWhole ? 500 : 0));
+  return power < 0 ? -size : size;
+}
+
+function isSg(device: Device): boolean {
+  return device.kind === "heat_pump" && device.control === "sg_ready";
+}
+
+function range(device: Device): [number, number] {
+  if (device.kind === "battery") return [-device.dischargeMax, device.chargeMax];
+  if (device.kind === "inverter") return [0, device.rated];
+  if (device.kind === "heat_pump" && device.control === "sg_ready") return [1, 4];
+  return [device.minimum, device.maximum];
+}
+
+function stepOf(device: Device): number {
+  return device.kind === "heat_pump" && device.control === "sg_ready" ? 1 : device.step;
+}
+
+function safe(device: Device): number {
+  if (device.kind === "inverter") return device.safe;
+  if (device.kind === "heat_pump") return device.control === "sg_ready" ? 2 : device.safe;
+  return 0;
+}
