@@ -2,7 +2,7 @@
 import { limitsPersist, limitsRestore, limitsStart, limitsTick, type LimitsEvent, type LimitsInput, type LimitsState } from "../../src/limits/limits.js";
 import type { Limit, Limits } from "../../src/limits/limit.js";
 import type { Reading } from "../../src/reading/reading.js";
-import type { ContactInput, Device, Site } from "../../src/site.js";
+import type { ContactInput, Device, SgReadyHeatPump, Site } from "../../src/site.js";
 import type { AcceptedToken, CapEvent } from "../../src/token/cap.js";
 
 /** 2025-01-15 17:00:00 UTC. */
@@ -10,7 +10,7 @@ export const T0 = 1_736_960_400;
 
 export const EV: Device = { kind: "ev", id: "ev", priority: 1, phases: [true, true, true], minimum: 6_000, maximum: 16_000, step: 1_000 };
 export const BATTERY: Device = { kind: "battery", id: "bat", priority: 2, phases: [true, false, false], chargeMax: 5_000, dischargeMax: 4_000, step: 100 };
-export const PUMP: Device = { kind: "heat_pump", id: "hp", control: "sg_ready", priority: 1, phases: [true, true, true], nominal: 3_000 };
+export const PUMP: SgReadyHeatPump = { kind: "heat_pump", id: "hp", control: "sg_ready", priority: 1, phases: [true, true, true], nominal: 3_000 };
 export const INVERTER: Device = { kind: "inverter", id: "pv", priority: 3, phases: [true, true, true], rated: 6_000, safe: 0, step: 100 };
 
 export function siteOf(over: Partial<Site> = {}): Site {
@@ -39,14 +39,6 @@ export function capOf(over: Partial<CapEvent> = {}): CapEvent {
 }
 
 export const watts = (limit: Limit): number | null => (limit.kind === "none" ? null : limit.watts);
-
-export interface StepOptions {
-  readonly clock?: boolean;
-  readonly voltage?: Reading["voltage"] | null;
-  readonly reading?: Reading | null;
-  readonly contacts?: readonly (boolean | null)[];
-  readonly tokens?: readonly AcceptedToken[];
-}
 
 export class House {
   readonly site: Site;
