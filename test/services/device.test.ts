@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Profile } from "../../src/actuation/profile.js";
 import { alfen } from "../../src/actuation/profiles/alfen.js";
@@ -5,10 +6,10 @@ import { sunspecInverter } from "../../src/actuation/profiles/sunspec.js";
 import type { Setpoint } from "../../src/allocation/decision.js";
 import { DEVICE_OFFLINE_MS, READ_BACK_SETTLE_MS } from "../../src/constants.js";
 import { DeviceDriver } from "../../src/services/device.js";
-import { ModbusTcpBus } from "../../src/services/modbus_bus.js";
+import { ModbusRtuBus, ModbusTcpBus } from "../../src/services/modbus_bus.js";
 import type { ModbusBus } from "../../src/services/modbus_bus.js";
 import type { SimWorld } from "../../hal/sim/world.js";
-import { TcpDevice, world } from "./modbus_slave.js";
+import { RtuLine, sealed, TcpDevice, world } from "./modbus_slave.js";
 import type { Unit } from "./modbus_slave.js";
 
 const amps = (value: number): Setpoint => ({ kind: "current", value: value * 1000 });
@@ -247,6 +248,50 @@ describe("device driver", () => {
     w.cutConnections("home", "device");
     w.runFor(5_000);
     expect(driver.report()).toMatchObject({ online: true, power: -3_000, applied: 2_500, fault: null });
+  });
+
+  it("faults at random on one unit of a shared line: the others never notice, and it ends with the newest setpoint", () => {
+    fc.assert(fc.property(fc.nat(), (seed) => {
+      const w = world(seed);
+      w.serialPair("home485", "line485");
+      const line = new RtuLine(w, "line485", { baud: 19_200 });
+      for (const id of [1, 2, 3]) fill(line.unit(id));
+      const platform = w.platform("home");
+      const bus = new ModbusRtuBus({ io: platform.Serial, timer: platform.timer, monotonic: () => platform.monotonic(), line: { device: "home485", baud: 19_200 }, timeout: 200 });
+      const drivers = [1, 2, 3].map((id) => driverOf(w, bus, charger, id));
+      let faulty = true;
+      const luck = (n: number): number => w.random.u32() % n;
+      line.mangle = (frame, unit, delay) => {
+        const whole = [{ afterMs: delay, bytes: frame }];
+        if (!faulty || unit !== 1) return whole;
+        switch (luck(7)) {
+          case 0: case 1: return [];
+          case 2: return [{ afterMs: delay, bytes: frame.slice(0, luck(frame.length)) }];
+          case 3: return [{ afterMs: delay, bytes: sealed([frame[0]!, frame[1]! | 0x80, 1 + luck(6)]) }];
+          case 4: return [{ afterMs: delay, bytes: sealed([9, ...frame.slice(1, -2)]) }];
+          case 5: return [{ afterMs: 220 + luck(150), bytes: frame }];
+          default: return whole;
+        }
+      };
+      let told = 0;
+      for (let i = 0; i < 25; i++) {
+        told = [0, 6, 8, 10, 16][luck(5)]!;
+        const at = w.now;
+        for (const driver of drivers) driver.write(amps(told));
+        w.runUntil(() => line.unit(2).holding.get(100) === told * 10 && line.unit(3).holding.get(100) === told * 10, at + 2_000);
+        // One timeout of the faulty one may be under way, and one may be its turn in between.
+        expect(w.now - at).toBeLessThan(2 * 225 + 150);
+        w.run(at + 1_500 + luck(2_000));
+        for (const well of [drivers[1]!, drivers[2]!]) expect(well.report()).toMatchObject({ online: true, power: 7_000, fault: null });
+      }
+      faulty = false;
+      w.runFor(45_000);
+      // As the core would, within its rewrite period.
+      drivers[0]!.write(amps(told));
+      w.runFor(3_000);
+      expect(drivers[0]!.report()).toMatchObject({ online: true, applied: told * 1000, fault: null });
+      expect(line.unit(1).holding.get(100)).toBe(told * 10);
+    }), { numRuns: 25 * Number(process.env["VANGNET_RUNS"] ?? 1) });
   });
 
   it("a closed driver says and asks nothing more", () => {

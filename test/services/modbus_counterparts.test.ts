@@ -99,7 +99,7 @@ describe("Modbus TCP", () => {
     expect(await ask(bus, 1, { function: 3, address: 0, count: 1 })).toEqual(ok(100));
   });
 
-  it("jsmodbus: every function, and its exception", async () => {
+  it("jsmodbus: every function, and an answer that is too short", async () => {
     const holding = Buffer.alloc(1_000), input = Buffer.alloc(1_000), coils = Buffer.alloc(10, 0x55);
     for (let i = 0; i < 500; i++) { holding.writeUInt16BE(100 + i, 2 * i); input.writeUInt16BE((200 + i) & 0xffff, 2 * i); }
     const server = createServer();
@@ -110,7 +110,6 @@ describe("Modbus TCP", () => {
     cleanups.push(() => { server.close(); for (const socket of sockets) socket.destroy(); });
     const bus = busTo((server.address() as AddressInfo).port);
     await exercise(bus, 1);
-    expect(await ask(bus, 1, { function: 5, address: 1_000, value: true })).toEqual(failed("exception_2"));
     // A read beyond its end it answers with fewer registers than were asked: not taken, not filled up.
     expect(await ask(bus, 1, { function: 3, address: 490, count: 20 })).toEqual(failed("bad_length"));
   });
