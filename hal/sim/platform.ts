@@ -99,32 +99,25 @@ export class SimPlatform implements Platform {
     },
   };
 
-  monotonic(): number {
-    return this.world.now - this.#bootedAt;
-  }
+  // Not methods: services may take them off the platform, as they may with hal/node's.
+  readonly monotonic = (): number => this.world.now - this.#bootedAt;
 
-  networkTime(): number | null {
-    return this.time === null ? null : this.time();
-  }
+  readonly networkTime = (): number | null => (this.time === null ? null : this.time());
 
-  random(): number {
-    return this.#random.u32();
-  }
+  readonly random = (): number => this.#random.u32();
 
-  sha256(data: Uint8Array): Uint8Array {
-    return this.world.crypto.sha256(data);
-  }
+  readonly sha256 = (data: Uint8Array): Uint8Array => this.world.crypto.sha256(data);
 
-  verifyP256(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array, done: (valid: boolean) => void): void {
+  readonly verifyP256 = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array, done: (valid: boolean) => void): void => {
     const valid = this.world.crypto.verifyP256(publicKey, message, signature);
     this.post(() => done(valid), this.verifyMs);
-  }
+  };
 
-  log(line: string): void {
+  readonly log = (line: string): void => {
     if (this.lines.length >= LOG_LINES_MAX) this.lines.shift();
     this.lines.push(line);
     this.world.onLog?.(this.name, line);
-  }
+  };
 
   /** From a connecting platform; null: refused. */
   accept(port: number, link: Link): Side | null {
