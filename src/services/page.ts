@@ -23,10 +23,10 @@ h1 small{display:block;font-weight:400;font-size:.8rem;color:var(--soft)}
 h2{font-size:1rem;margin:0 0 .5rem}
 main{display:grid;gap:.75rem;grid-template-columns:1fr}
 @media(min-width:46rem){main{grid-template-columns:1fr 1fr}.wide{grid-column:1/-1}}
-section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.9rem 1rem;min-width:0}
+section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.9rem 1rem;min-width:0;overflow-wrap:anywhere}
 .say{border-width:0 0 0 .4rem;font-size:1.1rem;background:var(--okbg);border-color:var(--ok);color:var(--ok)}
 .say p{margin:0}
-.say p+p{margin-top:.35rem;font-size:.95rem}
+.say p+p{margin-top:.35rem;font-size:1rem}
 .say.warn{background:var(--warnbg);border-color:var(--warn);color:var(--warn)}
 .say.bad{background:var(--badbg);border-color:var(--bad);color:var(--bad)}
 .big{font-size:2.3rem;font-weight:650;line-height:1.1;font-variant-numeric:tabular-nums}
@@ -45,11 +45,10 @@ li:first-child{border:0;padding-top:0}
 .tag{font-size:.85rem;border-radius:.3rem;padding:0 .4rem;background:var(--badbg);color:var(--bad)}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.35rem 1rem;margin:0}
 dt{color:var(--soft)}
-dd{margin:0;text-align:right;overflow-wrap:anywhere}
-li span,li div{overflow-wrap:anywhere}
-button{font:inherit;min-width:2.9rem;min-height:2.75rem;border:1px solid var(--line);border-radius:.4rem;background:var(--card);color:var(--ink);cursor:pointer}
+dd{margin:0;text-align:right}
+button{font:inherit;min-width:2.9rem;min-height:2.75rem;border:1px solid var(--line);border-radius:.4rem;background:var(--card);color:var(--ink)}
 button[aria-pressed=true]{background:var(--ink);color:var(--bg)}
-:focus-visible{outline:3px solid var(--bar);outline-offset:2px}
+:focus-visible{outline:3px solid var(--bar)}
 .silent .live{opacity:.35}
 `;
 

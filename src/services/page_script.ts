@@ -6,7 +6,7 @@ power:"Power now",phase:"Phase",watts:"Power",volts:"Voltage",amps:"Current",dev
 from:"from the grid",to:"to the grid",idle:"in balance with the grid",room:"{w} of {l} in use",
 none:"No limit is in force. Only your main fuse counts.",
 imp:"At most {w} from the grid{t}, {y}.",exp:"At most {w} to the grid{t}, {y}.",con:"The controlled devices together use at most {w}{t}, {y}.",pro:"Solar panels and battery together deliver at most {w}{t}, {y}.",
-until:" until {c}",next:"Next: at most {w} {d} from {a} to {b}.",fromgrid:"from the grid",togrid:"to the grid",
+until:" until {c}",next:"Next: at most {w} {d} from {a} to {b}.",
 ask:"Asking the controller ...",gone:"The controller has not answered since {c}. Nothing below is current.",never:"The controller does not answer.",
 meter_stale:"The smart meter is silent. Devices are at their safe values.",meter_never:"No data from the smart meter yet. Devices are at their safe values.",meter_ageing:"The smart meter is late.",
 y:{cap:"because your grid operator asks for it",release:"because a limit has ended and power returns gradually",contact:"because a relay of your grid operator asks for it",failsafe:"because nothing valid has been heard from your grid operator",start:"because the controller has just started",voltage:"because the mains voltage is outside its normal range",tariff:"to keep your quarter-hour peak low",owner:"because you set this limit",static:"because there is no link to your grid operator",connection:"because your connection allows no more",fuse:"because of your main fuse"},
@@ -21,7 +21,7 @@ power:"Vermogen nu",phase:"Fase",watts:"Vermogen",volts:"Spanning",amps:"Stroom"
 from:"van het net",to:"naar het net",idle:"in balans met het net",room:"{w} van {l} in gebruik",
 none:"Er geldt geen beperking. Alleen uw hoofdzekering telt.",
 imp:"Hoogstens {w} van het net{t}, {y}.",exp:"Hoogstens {w} naar het net{t}, {y}.",con:"De geregelde apparaten gebruiken samen hoogstens {w}{t}, {y}.",pro:"Zonnepanelen en batterij leveren samen hoogstens {w}{t}, {y}.",
-until:" tot {c}",next:"Straks: hoogstens {w} {d} van {a} tot {b}.",fromgrid:"van het net",togrid:"naar het net",
+until:" tot {c}",next:"Straks: hoogstens {w} {d} van {a} tot {b}.",
 ask:"De regelaar wordt bevraagd ...",gone:"De regelaar antwoordt niet sinds {c}. Niets hieronder is actueel.",never:"De regelaar antwoordt niet.",
 meter_stale:"De slimme meter zwijgt. De apparaten staan op hun veilige stand.",meter_never:"Nog geen gegevens van de slimme meter. De apparaten staan op hun veilige stand.",meter_ageing:"De slimme meter is laat.",
 y:{cap:"omdat uw netbeheerder daarom vraagt",release:"omdat een beperking is afgelopen en het vermogen geleidelijk terugkomt",contact:"omdat een relais van uw netbeheerder daarom vraagt",failsafe:"omdat er niets geldigs van uw netbeheerder is gehoord",start:"omdat de regelaar net is gestart",voltage:"omdat de netspanning buiten haar normale bereik is",tariff:"om uw kwartierpiek laag te houden",owner:"omdat u deze grens hebt ingesteld",static:"omdat er geen verbinding met uw netbeheerder is",connection:"omdat uw aansluiting niet meer toelaat",fuse:"vanwege uw hoofdzekering"},
@@ -53,7 +53,7 @@ var level=hard?"warn":"";
 if(!lines.length)lines.push(t.none);
 var meter=t["meter_"+r.freshness]||"";
 if(meter){lines.unshift(meter);level=r.freshness==="ageing"?"warn":"bad"}
-if(l.next){var n=l.next,w=n.importLimit!==null;lines.push(fill(t.next,{w:watts(w?n.importLimit:n.exportLimit),d:w?t.fromgrid:t.togrid,a:clock(n.start),b:clock(n.end)}))}
+if(l.next){var n=l.next,w=n.importLimit!==null;lines.push(fill(t.next,{w:watts(w?n.importLimit:n.exportLimit),d:w?t.from:t.to,a:clock(n.start),b:clock(n.end)}))}
 $("say").className="say wide "+level;
 say("say1",lines[0]);say("say2",lines[1]||"");say("say3",lines.slice(2).join(" "));
 }
