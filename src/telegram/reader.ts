@@ -3,8 +3,10 @@
  *
  *   idle ── "/" ──▶ telegram ── "!" at a line's start ──▶ crc ── 4 digits or line end ──▶ idle
  *
- * A "/" anywhere begins anew (IEC 62056-21 keeps it out of every value); overflow and errors end in
- * idle. Nothing here throws, and nothing is kept but one telegram.
+ * Overflow and errors end in idle. A telegram cut off before another `/` shows when its CRC fails:
+ * then the last `/` held is tried as the start (IEC 62056-21 keeps `/` out of every value). So the
+ * bytes of a good telegram are looked through once, and those of a bad one twice, never more.
+ * Nothing here throws, and nothing is kept but one telegram.
  */
 import { CRCLESS_TELEGRAMS_MIN, TELEGRAM_BYTES_MAX } from "../constants.js";
 import type { Millis } from "../units.js";
@@ -191,45 +193,47 @@ export class TelegramReader {
     this.length = 1;
   }
 
-  /** Copies up to the next `/` or `!`: found natively, as is the copy. */
+  /** Copies up to the next `!`: found natively, as is the copy. */
   private collect(bytes: Uint8Array, p: number): number {
     const buffer = this.buffer;
-    const slash = bytes.indexOf(SLASH, p);
     const bang = bytes.indexOf(BANG, p);
-    let stop = bytes.length;
-    if (slash >= 0) stop = slash;
-    if (bang >= 0 && bang < stop) stop = bang;
-
-    const count = stop - p;
-    // One byte more for the delimiter, so that a `!` always ends what the decoder scans.
-    if (this.length + count + CRC_DIGITS_MAX + 1 > buffer.length) {
-      this.refuse("overflow", buffer.length);
-      return stop === slash ? stop : stop < bytes.length ? stop + 1 : stop;
+    const stop = bang < 0 ? bytes.length : bang + 1;
+    // Room is kept for the CRC's digits. The `!` itself always ends what the decoder scans.
+    const room = buffer.length - CRC_DIGITS_MAX - this.length;
+    if (stop - p > room) {
+      if (room > 0) {
+        buffer.set(bytes.subarray(p, p + room), this.length);
+        this.length += room;
+      }
+      this.overflow();
+      return p + room;
     }
     buffer.set(p === 0 && stop === bytes.length ? bytes : bytes.subarray(p, stop), this.length);
-    this.length += count;
-    if (stop === bytes.length) return stop;
-
-    const inIdentification = this.lineEnd() < 0;
-    if (stop === slash && !inIdentification) {
-      this.refuse("truncated", this.length);
-      this.begin(this.consumed + stop);
-      return stop + 1;
-    }
-    const before = buffer[this.length - 1]!;
-    buffer[this.length] = bytes[stop]!;
-    if (stop === bang && (before === LF || before === CR)) {
-      this.bang = this.length;
+    this.length += stop - p;
+    if (bang < 0) return stop;
+    const before = buffer[this.length - 2]!;
+    if (before === LF || before === CR) {
+      this.bang = this.length - 1;
       this.state = CRC;
     }
-    this.length++;
-    return stop + 1;
+    return stop;
   }
 
-  /** Index of the first line feed held, or -1. The buffer behind `length` holds an older telegram. */
-  private lineEnd(): number {
-    const index = this.buffer.indexOf(LF);
-    return index < this.length ? index : -1;
+  /** Full. If another telegram begins in what is held, the one before it was cut off; else too long. */
+  private overflow(): void {
+    const inner = this.buffer.lastIndexOf(SLASH, this.length - 1);
+    if (inner <= 0) return this.refuse("overflow", this.length);
+    this.refuse("truncated", inner);
+    this.keepFrom(inner);
+    this.state = TELEGRAM;
+  }
+
+  /** Drops the bytes before `index`. */
+  private keepFrom(index: number): void {
+    this.buffer.copyWithin(0, index, this.length);
+    this.length -= index;
+    this.bang -= index;
+    this.startOffset += index;
   }
 
   private collectCrc(bytes: Uint8Array, p: number): number {
@@ -275,35 +279,38 @@ export class TelegramReader {
   // ---- the end of a telegram ----
   private finish(): void {
     this.state = IDLE;
-    const { buffer, bang } = this;
-    const digits = this.length - bang - 1;
-    if (digits === 0) return this.withoutCrc();
+    const { buffer } = this;
+    if (this.length === this.bang + 1) return this.withoutCrc();
     let stated = 0;
-    for (let i = bang + 1; i < this.length; i++) stated = stated * 16 + hexDigit(buffer[i]!);
+    for (let i = this.bang + 1; i < this.length; i++) stated = stated * 16 + hexDigit(buffer[i]!);
 
-    let start = 0;
-    let computed = crc16(buffer, 0, bang + 1, 0);
+    let computed = crc16(buffer, 0, this.bang + 1, 0);
     if (computed !== stated) {
-      // A telegram cut off within its first line leaves its `/` before the whole one that follows.
-      const inner = buffer.lastIndexOf(SLASH, bang);
-      if (inner > 0 && crc16(buffer, inner, bang + 1, 0) === stated) {
+      const inner = buffer.lastIndexOf(SLASH, this.bang);
+      if (inner > 0 && crc16(buffer, inner, this.bang + 1, 0) === stated) {
         this.refuse("truncated", inner);
-        start = inner;
+        this.keepFrom(inner);
         computed = stated;
       }
     }
+    const { bang } = this;
     if (computed !== stated) {
       if (!this.crcSeen && crcX25(buffer, 0, bang + 1) === stated) return this.refuse("crc_x25", bang + 1);
       return this.report({ kind: "error", rule: "crc_mismatch", start: this.startOffset, offset: this.startOffset + bang + 1, at: this.at, stated, computed });
     }
     this.crcSeen = true;
-    const t = this.decoder.decode(buffer, start, bang, this.startOffset + start);
+    const t = this.decoder.decode(buffer, 0, bang, this.startOffset);
     t.crc = "checked";
     this.accept();
   }
 
   private withoutCrc(): void {
     if (this.policy === "required" || this.crcSeen && this.policy === "auto") return this.refuse("no_crc", this.bang);
+    const inner = this.buffer.lastIndexOf(SLASH, this.bang);
+    if (inner > 0) {
+      this.refuse("truncated", inner);
+      this.keepFrom(inner);
+    }
     const t = this.decoder.decode(this.buffer, 0, this.bang, this.startOffset);
     if (t.corruptCount > 0 || t.power.import === null) {
       this.crcless.count = 0;
