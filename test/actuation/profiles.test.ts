@@ -2,6 +2,7 @@
  * Each profile against frames worked out by hand from the maker's register document: given raw words,
  * these quantities; given a setpoint, these writes.
  */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Setpoint } from "../../src/allocation/decision.js";
 import {
@@ -216,6 +217,10 @@ describe("every profile", () => {
   it("has an id of its own and names its source", () => {
     expect(new Set(profiles.map((profile) => profile.id)).size).toBe(profiles.length);
     for (const profile of profiles) expect(profile.document.length, profile.id).toBeGreaterThan(30);
+  });
+  it("stands in docs/profiles.md", () => {
+    const text = readFileSync("docs/profiles.md", "utf8");
+    for (const profile of profiles) expect(text).toContain(`| \`${profile.id}\` |`);
   });
   it("is refused a setpoint of another kind", () => {
     for (const profile of profiles) {
