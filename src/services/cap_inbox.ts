@@ -11,7 +11,8 @@
  *
  * Two troubles leave a token that may only tighten, the union of token/tighten.ts, until they are
  * over; `tick` then hands the token on again, whole:
- * - no trusted clock (CAPS.md, Life 6);
+ * - no trusted clock (CAPS.md, Life 6). A token that turns out to have expired before the clock could
+ *   tell has only tightened; it is refused then (rule "times"), and its sequence stays used;
  * - the store refuses the write. A looser cap, or a cancel, must not act before its sequence is
  *   kept: after a power cut the older, tighter token would be what the house remembers, and the
  *   newer one could be replayed. A tighter cap must act all the same: a broken flash is no reason
@@ -22,7 +23,7 @@ import {
   TOKEN_STORE_RETRY_MS, VERIFY_TIMEOUT_MS,
 } from "../constants.js";
 import type { AcceptedToken, CapChannel } from "../token/cap.js";
-import { checkClaims, isAddressed, type Identity } from "../token/claims.js";
+import { checkClaims, checkTimes, isAddressed, type Identity } from "../token/claims.js";
 import { decodeToken, hex, signedBytes, type DecodedToken } from "../token/decode.js";
 import { checkKey, findKey, type TrustedKey } from "../token/keys.js";
 import { refuse, type Refusal, type TokenRule } from "../token/rules.js";
@@ -30,12 +31,12 @@ import { tokenFromText } from "../token/text.js";
 import { tightenOnly } from "../token/tighten.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import { signatureInRange } from "../wire/p256.js";
-import { decodeRecord, encodeRecord } from "./cap_record.js";
+import { decodeRecord, encodeRecord, type CapRecord } from "./cap_record.js";
 
-/** Records that outlive power cuts; services/store.ts. Keys up to 15 characters. */
+/** What is used of services/store.ts: records that outlive power cuts. */
 export interface RecordStore {
-  read(key: string): Uint8Array | null;
-  /** True when it is kept: from then on `read` gives it, after a power cut too. */
+  load(key: string): { readonly kind: "absent" | "corrupt" } | { readonly kind: "value"; readonly bytes: Uint8Array };
+  /** True when it is kept: from then on `load` gives it, after a power cut too. */
   write(key: string, bytes: Uint8Array): boolean;
 }
 
@@ -90,9 +91,10 @@ interface Held {
   token: AcceptedToken | null;
   /** As it was handed on last: `token`, or its union with what was held before. */
   inForce: AcceptedToken | null;
-  record: Uint8Array;
+  /** What the store holds of it, or should. */
+  record: CapRecord;
   isStored: boolean;
-  /** Handed on whole, with a trusted clock: nothing is left to do. */
+  /** Handed on whole, or refused by the clock afterwards: nothing is left to do. */
   isSettled: boolean;
 }
 
@@ -133,25 +135,35 @@ export class CapInbox {
     this.#options = options;
   }
 
-  /** At boot, before any channel opens: hands on what the store holds. */
-  restore(): void {
+  /**
+   * At boot, before any channel opens: hands on what the store holds. Gives the number of records
+   * that were lost: what they held is not known, so limits must not take the house for uncapped.
+   */
+  restore(): number {
     const { platform, store, utc } = this.#options;
+    let lost = 0;
     for (let slot = 0; slot < TOKEN_SLOTS_MAX; slot++) {
-      const bytes = store.read(slotKey(slot));
-      if (bytes === null) continue;
-      const record = decodeRecord(bytes, platform.sha256);
+      const loaded = store.load(slotKey(slot));
+      if (loaded.kind === "absent") continue;
+      const record = loaded.kind === "value" ? decodeRecord(loaded.bytes, platform.sha256) : null;
       if (record === null) {
+        lost++;
         this.#storeFault(`${slotKey(slot)} holds no readable record`);
         continue;
       }
       const { kid, aud, seq, role } = record;
       const decoded = decodeToken(record.token);
       const token = decoded.ok ? accepted(decoded.token, role, "store", this.#hash(record.token)) : null;
-      if (token === null) this.#storeFault(`${slotKey(slot)}: the token of ${kid} for ${aud} cannot be read; its sequence ${seq} is kept`);
-      const held: Held = { slot, kid, aud, seq, token, inForce: null, record: bytes, isStored: true, isSettled: token === null };
+      if (token === null) {
+        lost++;
+        this.#storeFault(`${slotKey(slot)}: the token of ${kid} for ${aud} cannot be read; its sequence ${seq} is kept`);
+      }
+      const isLate = token !== null && !record.isTimely && checkTimes(token, utc()) !== null;
+      const held: Held = { slot, kid, aud, seq, token, inForce: null, record, isStored: true, isSettled: token === null || isLate };
       this.#held.push(held);
-      if (token !== null) this.#handOn(held, utc(), "restored");
+      if (!held.isSettled) this.#handOn(held, utc(), "restored");
     }
+    return lost;
   }
 
   /** The text field of the meter. Texts without our prefix are not counted. */
@@ -188,7 +200,6 @@ export class CapInbox {
   /** To be called about once a second: deadlines, tokens slowed down, the store, the clock. */
   tick(): void {
     const now = this.#options.platform.monotonic(), utc = this.#options.utc();
-    const { store } = this.#options;
     if (this.#verifying !== null && now >= this.#verifyDeadline) {
       this.#verification++;
       this.#finish(this.#verifying, refuse("signature", `the check did not answer within ${VERIFY_TIMEOUT_MS} ms`));
@@ -196,12 +207,10 @@ export class CapInbox {
     const isRetry = now >= this.#retryAt;
     for (const held of this.#held) {
       if (!held.isStored && isRetry) {
-        this.#retryAt = now + TOKEN_STORE_RETRY_MS;
-        held.isStored = store.write(slotKey(held.slot), held.record);
-        if (!held.isStored) this.#storeFault(`${slotKey(held.slot)} was not written`);
-        else if (!held.isSettled) this.#handOn(held, utc, "stored");
+        this.#write(held);
+        if (held.isStored && !held.isSettled) this.#handOn(held, utc, "stored");
       }
-      if (!held.isSettled && held.isStored && utc !== null) this.#handOn(held, utc, "clock");
+      if (!held.isSettled && held.isStored && utc !== null) this.#clockCame(held, utc);
     }
     this.#next();
   }
@@ -241,7 +250,7 @@ export class CapInbox {
   }
 
   #verified({ token, key, bytes, hash, channel, done }: Waiting): void {
-    const { identity, platform, store } = this.#options;
+    const { identity } = this.#options;
     const utc = this.#options.utc();
     const before = this.#find(token.kid, token.aud);
     const known = before === null ? null : { seq: before.seq, claims: before.token };
@@ -251,19 +260,14 @@ export class CapInbox {
     const slot = before?.slot ?? this.#freeSlot(utc);
     if (slot === null) return this.#refuse(refuse("sequence", `no room to keep a sequence: ${TOKEN_SLOTS_MAX} of key and audience are held`), channel, hash, done);
 
-    const record = encodeRecord({ role: key.role, kid: token.kid, aud: token.aud, seq: token.seq, token: bytes }, token.message.kid, platform.sha256);
-    const isStored = store.write(slotKey(slot), record);
-    if (!isStored) {
-      this.#retryAt = platform.monotonic() + TOKEN_STORE_RETRY_MS;
-      this.#storeFault(`${slotKey(slot)} was not written: sequence ${token.seq} of ${token.kid} for ${token.aud} may only tighten`);
-    }
-    const held: Held = before ?? { slot, kid: token.kid, aud: token.aud, seq: 0, token: null, inForce: null, record, isStored, isSettled: false };
+    const record: CapRecord = { role: key.role, isTimely: utc !== null, kid: token.kid, aud: token.aud, seq: token.seq, token: bytes };
+    const held: Held = before ?? { slot, kid: token.kid, aud: token.aud, seq: 0, token: null, inForce: null, record, isStored: false, isSettled: false };
     if (before === null) this.#held.push(held);
     held.seq = token.seq;
     held.token = accepted(token, key.role, channel, hash);
     held.record = record;
-    held.isStored = isStored;
     held.isSettled = false;
+    this.#write(held);
     this.counters.accepted++;
     this.#bad[CHANNELS.indexOf(channel)] = 0;
     this.#handOn(held, utc, "new");
@@ -272,10 +276,35 @@ export class CapInbox {
 
   #handOn(held: Held, utc: EpochSeconds | null, occasion: Occasion): void {
     const token = held.token!;
-    const events = utc !== null && held.isStored || held.inForce === null ? token.events : tightenOnly(held.inForce.events, token.events, utc);
-    held.isSettled = utc !== null && held.isStored;
+    held.isSettled = utc !== null && held.isStored && held.record.isTimely;
+    const events = held.isSettled || held.inForce === null ? token.events : tightenOnly(held.inForce.events, token.events, utc);
     held.inForce = { ...token, events, clockTrusted: utc !== null };
     this.#options.onAccepted(held.inForce, occasion);
+  }
+
+  /** The times of a token that came before the clock was trusted. */
+  #clockCame(held: Held, utc: EpochSeconds): void {
+    const token = held.token!;
+    if (!held.record.isTimely) {
+      const late = checkTimes(token, utc);
+      if (late !== null) {
+        held.isSettled = true;
+        return this.#refuse(late, token.channel, token.hash, undefined);
+      }
+      held.record = { ...held.record, isTimely: true };
+      this.#write(held);
+      // It was kept before, so the sequence is safe whether or not this write was.
+      held.isStored = true;
+    }
+    this.#handOn(held, utc, "clock");
+  }
+
+  #write(held: Held): void {
+    const { platform, store } = this.#options;
+    held.isStored = store.write(slotKey(held.slot), encodeRecord(held.record, platform.sha256));
+    if (held.isStored) return;
+    this.#retryAt = platform.monotonic() + TOKEN_STORE_RETRY_MS;
+    this.#storeFault(`${slotKey(held.slot)} was not written: sequence ${held.seq} of ${held.kid} for ${held.aud} may only tighten`);
   }
 
   /** A slot nobody uses, or one whose key or audience is no longer ours and whose caps are over. */

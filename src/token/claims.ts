@@ -33,15 +33,21 @@ export function checkClaims(
 ): { readonly ok: true; readonly repeat: boolean } | Refusal {
   if (!isAddressed(token.aud, identity)) return refuse("audience", `${token.aud} is not this house`);
   if (known !== null && known.claims !== null && sameClaims(token, known.claims)) return { ok: true, repeat: true };
-  const { iat, exp } = token;
-  if (exp <= iat) return refuse("times", "exp is not after iat");
-  if (exp - iat > LINK_LIFE_MAX_S) return refuse("times", `exp is ${exp - iat} s after iat, at most ${LINK_LIFE_MAX_S}`);
-  if (utc !== null && utc >= exp) return refuse("times", `expired ${utc - exp} s ago`);
-  if (utc !== null && iat > utc + IAT_AHEAD_MAX_S) return refuse("times", `iat is ${iat - utc} s ahead of our clock, at most ${IAT_AHEAD_MAX_S}`);
+  const late = checkTimes(token, utc);
+  if (late !== null) return late;
   if (known !== null && token.seq <= known.seq) {
     return refuse("sequence", token.seq === known.seq ? `sequence ${token.seq} was used for something else` : `sequence ${token.seq} is behind ${known.seq}`);
   }
   return { ok: true, repeat: false };
+}
+
+/** Rule "times" alone: a token that came while the clock was not trusted meets it again later. */
+export function checkTimes({ iat, exp }: Claims, utc: EpochSeconds | null): Refusal | null {
+  if (exp <= iat) return refuse("times", "exp is not after iat");
+  if (exp - iat > LINK_LIFE_MAX_S) return refuse("times", `exp is ${exp - iat} s after iat, at most ${LINK_LIFE_MAX_S}`);
+  if (utc === null) return null;
+  if (utc >= exp) return refuse("times", `expired ${utc - exp} s ago`);
+  return iat > utc + IAT_AHEAD_MAX_S ? refuse("times", `iat is ${iat - utc} s ahead of our clock, at most ${IAT_AHEAD_MAX_S}`) : null;
 }
 
 export function isAddressed(aud: string, identity: Identity): boolean {
