@@ -1,0 +1,62 @@
+import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { nodePlatform } from "../../hal/node/platform.js";
+import { Vangnet } from "../../src/main.js";
+import { Narrator } from "../../src/services/recording.js";
+import { readSite } from "../../src/services/site_config.js";
+import { version } from "../version.js";
+
+const usage = `Usage:
+  vangnet run --config site.json [--data DIR] [--record FILE] [--quiet]
+
+Runs the controller on this machine's hardware until it is stopped.
+  --data DIR     store and evidence log (default: "data" in site.json, else vangnet-data beside it)
+  --record FILE  every input, for vangnet replay
+  --quiet        no decisions on standard output
+`;
+
+export async function run(args: string[]): Promise<number> {
+  let options;
+  try {
+    options = parseArgs({ args, options: {
+      config: { type: "string" }, data: { type: "string" }, record: { type: "string" }, quiet: { type: "boolean" }, help: { type: "boolean" },
+    } }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}`);
+    return 2;
+  }
+  if (options.help || options.config === undefined) {
+    (options.help ? process.stdout : process.stderr).write(usage);
+    return options.help ? 0 : 2;
+  }
+  const folder = dirname(resolve(options.config));
+  const read = readSite(readFileSync(options.config, "utf8"));
+  if (!read.ok) {
+    for (const { path, problem } of read.faults) process.stderr.write(`${options.config}: ${path === "" ? "" : `${path}: `}${problem}\n`);
+    return 1;
+  }
+  const ca = read.file.operator.mqtt?.ca;
+  const authority = ca === undefined ? undefined : new Uint8Array(readFileSync(resolve(folder, ca)));
+  const platform = nodePlatform({ dataDirectory: resolve(folder, options.data ?? read.file.data ?? "vangnet-data") });
+  const recording: WriteStream | null = options.record === undefined ? null : createWriteStream(options.record);
+  const narrator = new Narrator(read.site);
+  const controller = new Vangnet({
+    platform, ...read, version,
+    ...(authority === undefined ? {} : { authority }),
+    ...(recording === null ? {} : { record: (line: string) => { recording.write(`${line}\n`); } }),
+    onTick: (outputs) => {
+      if (!options.quiet) for (const line of narrator.lines(outputs, platform.monotonic())) process.stdout.write(`${line}\n`);
+    },
+  });
+  await new Promise<void>((done) => {
+    process.once("SIGINT", done);
+    process.once("SIGTERM", done);
+  });
+  controller.close();
+  // What the evidence log still has to write goes out on its next turn.
+  await new Promise((done) => setTimeout(done, 50));
+  platform.close();
+  await new Promise<void>((done) => (recording === null ? done() : recording.end(() => done())));
+  return 0;
+}
