@@ -53,7 +53,11 @@ export class RegisterMap {
       holding.set(at, id).set(at + 1, length);
       // Text is 0, numbers are "not implemented".
       for (let i = 0; i < length; i++) holding.set(at + 2 + i, id === 1 ? 0 : 0xffff);
-      if (id === 1) this.#text(at + 2, "Vangnet"), this.#text(at + 18, this.profile.id), this.#text(at + 50, "EMULATED");
+      if (id === 1) {
+        this.#text(at + 2, "Vangnet");
+        this.#text(at + 18, this.profile.id);
+        this.#text(at + 50, "EMULATED");
+      }
       at += 2 + length;
     }
     holding.set(at, 0xffff).set(at + 1, 0);

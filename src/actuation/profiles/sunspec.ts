@@ -47,6 +47,7 @@ export const sunspecInverter: Profile = {
     constant(123, 9, 1),
   ],
   setpoint: "W",
+  setup: "Control by Modbus on; SunSpec model type 'int + SF' (Fronius), not 'float'",
 };
 
 const der: Wanted = 701;
@@ -106,6 +107,7 @@ export const sunspecBattery: Profile = {
   ],
   setpoint: "W",
   watchdog: { register: { table: "holding", model: 124, address: 15, type: "u16" }, seconds: 60, fallback: null, to: 0 },
+  setup: "Control by Modbus on; SunSpec model type 'int + SF' (Fronius), not 'float'",
 };
 
 /** Storage with the IEEE 1547-2018 models: a signed set point in watts that reverts to 0 W. */
@@ -139,14 +141,14 @@ const meterRead = {
   exported: acc32(meter, 38, 54), imported: acc32(meter, 46, 54),
 };
 
-/** The models do not fix the sign of power: makers differ. This one is import positive (Fronius). */
+/** The models do not fix the sign of power: makers differ. This one is import positive (Fronius: unit 200, 240 on older). */
 export const sunspecMeter: Profile = {
   id: "sunspec_meter",
   maker: "SunSpec",
   models: "meters with models 201-204, import positive (Fronius Smart Meter)",
   document: `${MODELS}models 201-204`,
   kind: "meter",
-  unit: 240,
+  unit: 200,
   readGap: GAP,
   read: meterRead,
   write: [],

@@ -10,8 +10,8 @@ import type { Profile } from "../profile.js";
 export const waveshareRelay: Profile = {
   id: "waveshare_relay",
   maker: "Waveshare",
-  models: "Modbus RTU Relay (8 channels) and Modbus RTU Relay 16/32CH",
-  document: "Waveshare wiki, Modbus RTU Relay, Development Protocol V2: 0x01 read, 0x05 write, coils 0x0000-0x0007",
+  models: "Modbus RTU Relay (8 channels)",
+  document: "Waveshare wiki, Modbus RTU Relay, Development Protocol V2: 0x01, 0x05, 0x0F, coils from 0x0000 (as transcribed in public drivers, with its example frames)",
   kind: "relay",
   unit: 1,
   read: {},
