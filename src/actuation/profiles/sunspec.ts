@@ -91,7 +91,7 @@ export const sunspecBattery: Profile = {
   id: "sunspec_battery",
   maker: "SunSpec",
   models: "hybrid inverters with model 124 (Fronius GEN24, Symo Hybrid)",
-  document: `${MODELS}model 124 (WChaMax, StorCtl_Mod, OutWRte, InWRte); negative rates as Fronius describes them for model 124`,
+  document: `${MODELS}model 124 (WChaMax, StorCtl_Mod, OutWRte, InWRte); charging by a negative OutWRte as in evcc's fronius-gen24 template, discharging by a negative InWRte not seen elsewhere`,
   kind: "battery",
   unit: 1,
   readGap: GAP,
