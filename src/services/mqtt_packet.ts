@@ -201,8 +201,10 @@ export class PacketReader {
     this.#need = 0;
     const packet = this.#parse(view);
     if (packet === null) return this.#fault("malformed");
-    // The parser's payload is a view of #bytes, which the next packet overwrites.
+    // What the parser gives are views of #bytes, which the next packet overwrites.
     if (packet.payload instanceof Uint8Array) packet.payload = new Uint8Array(packet.payload);
+    if (packet.password instanceof Uint8Array) packet.password = new Uint8Array(packet.password);
+    if (packet.will?.payload instanceof Uint8Array) packet.will.payload = new Uint8Array(packet.will.payload);
     this.#options.onPacket(packet);
   }
 

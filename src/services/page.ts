@@ -15,7 +15,7 @@ export const PAGE_STYLE = `
 :root{color-scheme:light dark;--bg:#f4f6f5;--card:#fff;--ink:#17211c;--soft:#52605a;--line:#d5ddd8;--ok:#0b6b43;--okbg:#dcf2e6;--warn:#7a4a00;--warnbg:#fdeccb;--bad:#9b1c1c;--badbg:#fbdedc;--bar:#3a7d5d}
 @media(prefers-color-scheme:dark){:root{--bg:#101513;--card:#19211d;--ink:#e8eeea;--soft:#a3b1aa;--line:#2f3b35;--ok:#7fdcae;--okbg:#123726;--warn:#ffcf7d;--warnbg:#3d2c08;--bad:#ffb0a8;--badbg:#441816;--bar:#5fb58b}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.45 system-ui,sans-serif}
+body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.45 system-ui,sans-serif;font-variant-numeric:tabular-nums}
 header,main{max-width:60rem;margin:0 auto;padding:.75rem 1rem}
 header{display:flex;align-items:center;gap:.75rem;padding-bottom:0}
 h1{font-size:1.15rem;margin:0;flex:1}
@@ -29,12 +29,12 @@ section{background:var(--card);border:1px solid var(--line);border-radius:.6rem;
 .say p+p{margin-top:.35rem;font-size:1rem}
 .say.warn{background:var(--warnbg);border-color:var(--warn);color:var(--warn)}
 .say.bad{background:var(--badbg);border-color:var(--bad);color:var(--bad)}
-.big{font-size:2.3rem;font-weight:650;line-height:1.1;font-variant-numeric:tabular-nums}
+.big{font-size:2.3rem;font-weight:650;line-height:1.1}
 .soft{color:var(--soft);font-size:.9rem}
 .bar{height:.6rem;border-radius:.3rem;background:var(--line);overflow:hidden;margin:.6rem 0 .25rem}
 .bar i{display:block;height:100%;background:var(--bar)}
 .bar.over i{background:var(--bad)}
-table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums;margin-top:.6rem}
+table{width:100%;border-collapse:collapse;margin-top:.6rem}
 th,td{text-align:right;padding:.3rem 0;border-top:1px solid var(--line);font-weight:400}
 th:first-child{text-align:left}
 thead th{border:0;color:var(--soft);font-size:.85rem}
@@ -42,7 +42,7 @@ ul{list-style:none;margin:0;padding:0}
 li{padding:.55rem 0;border-top:1px solid var(--line)}
 li:first-child{border:0;padding-top:0}
 .row{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 .75rem}
-.tag{font-size:.85rem;border-radius:.3rem;padding:0 .4rem;background:var(--badbg);color:var(--bad)}
+.tag{font-size:.85rem;margin-right:.3rem;border-radius:.3rem;padding:0 .4rem;background:var(--badbg);color:var(--bad)}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.35rem 1rem;margin:0}
 dt{color:var(--soft)}
 dd{margin:0;text-align:right}

@@ -68,8 +68,10 @@ if(body)r.phases.forEach(function(p,i){var tr=add(body,"tr"),th=add(tr,"th","L"+
 function setpoint(d,t){
 var p=d.setpoint;if(!p)return DASH;
 if(p.kind==="sg_ready")return t.sg[p.value];
-var f=p.kind==="current"?amps:watts,text=p.value===0&&d.kind==="ev"?t.off:f(p.value);
-return (p.kind==="production"?t.most:"")+text+(d.asked!==null&&d.asked!==p.value?t.of+f(d.asked):"");
+var f=p.kind==="current"?amps:watts,v=p.value,a=d.asked;
+if(!v&&d.kind==="ev")return t.off;
+if(v<0)return t.gives+" "+f(-v);
+return (p.kind==="production"?t.most:"")+f(v)+(a>0&&a!==v?t.of+f(a):"");
 }
 function measured(d,t){
 var m=d.measured,c=m.current.filter(function(x){return x!==null});

@@ -110,7 +110,8 @@ describe.skipIf(absent("chromium"))(titled("in Chromium", "chromium"), () => {
     expect(await text("#direction")).toBe(lang === "nl" ? "van het net" : "from the grid");
     expect(await text("#phases tr:nth-child(2)")).toBe(lang === "nl" ? "L2 1,32 kW 230,4 V 6 A" : "L2 1.32 kW 230.4 V 6 A");
     const devices = await text("#devices");
-    expect(devices).toContain(lang === "nl" ? "Laadpaal charger uit van 16 A Te weinig ruimte voor het minimum: uit, omdat uw netbeheerder daarom vraagt" : "Car charger charger off of 16 A Too little room for its minimum: off, because your grid operator asks for it");
+    expect(devices).toContain(lang === "nl" ? "Laadpaal charger uit Te weinig ruimte voor het minimum: uit, omdat uw netbeheerder daarom vraagt" : "Car charger charger off Too little room for its minimum: off, because your grid operator asks for it");
+    expect(devices).toContain(lang === "nl" ? "Thuisbatterij battery levert 1,2 kW Ontlaadt" : "Battery battery delivers 1.2 kW Discharges");
     expect(devices).toContain(lang === "nl" ? "levert 1,18 kW" : "delivers 1.18 kW");
     expect(devices).toContain(lang === "nl" ? "gepauzeerd" : "paused");
     expect(devices).toContain(lang === "nl" ? "Storing: contact_stuck" : "Fault: contact_stuck");
