@@ -151,7 +151,9 @@ function weighMeter(state: ClockState, time: EpochSeconds, now: Millis): ClockSt
 
 function doubtOf(state: ClockState, candidate: Line, time: EpochSeconds, now: Millis, agreed: boolean): ClockReason | null {
   if (time < CLOCK_EPOCH_MIN_S) return "behind_stored";
-  if (state.iat !== null && time < state.iat - CLOCK_AGREE_S) return "behind_token";
+  // It is at least as late as the newest iat, and as long after its arrival as has passed since.
+  const signed = Math.max(state.iat ?? 0, state.token === null ? 0 : timeOf(state.token, now));
+  if (time < signed - CLOCK_AGREE_S) return "behind_token";
   if (!agreed && state.known !== null && time < state.known - CLOCK_TOLERANCE_S) return state.anchor === null ? "behind_stored" : "went_back";
   const newest = Math.max(state.known ?? 0, state.iat ?? 0);
   const fromToken = state.token !== null && time <= timeOf(state.token, now) + LINK_LIFE_MAX_S;
