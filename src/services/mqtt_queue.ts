@@ -37,6 +37,7 @@ export class MessageQueue {
 
   add(message: Message): Queued {
     if (message.payload.length > MQTT_PUBLISH_BYTES_MAX) return "too_long";
+    if (message.qos === 0 && !this.#fitsBesideEvents(message)) return "full";
     let outcome: Queued = "queued";
     if (message.retain) {
       const at = this.#messages.findIndex((waiting) => waiting.retain && waiting.topic === message.topic);
@@ -47,7 +48,6 @@ export class MessageQueue {
     }
     while (this.#messages.length >= MQTT_QUEUE_MAX || this.#bytes + message.payload.length > MQTT_QUEUE_BYTES_MAX) {
       const oldest0 = this.#messages.findIndex((waiting) => waiting.qos === 0);
-      if (oldest0 < 0 && message.qos === 0) return "full";
       this.#drop(oldest0 < 0 ? 0 : oldest0);
       outcome = "displaced";
     }
@@ -73,6 +73,18 @@ export class MessageQueue {
       if (expires !== null && expires <= now) this.#drop(i);
     }
     return before - this.#messages.length;
+  }
+
+  /** Known before anything is given up for it. */
+  #fitsBesideEvents(message: Message): boolean {
+    let count = 1;
+    let bytes = message.payload.length;
+    for (const waiting of this.#messages) {
+      if (waiting.qos === 0 || (message.retain && waiting.retain && waiting.topic === message.topic)) continue;
+      count++;
+      bytes += waiting.payload.length;
+    }
+    return count <= MQTT_QUEUE_MAX && bytes <= MQTT_QUEUE_BYTES_MAX;
   }
 
   #drop(at: number): void {
