@@ -78,6 +78,8 @@ export class Vangnet {
   #tokens: AcceptedToken[] = [];
   #decided: (Decision | null)[];
   #events: StatusEvent[] = [];
+  /** What each key last said to each audience; as many as the inbox holds. */
+  readonly #said: { readonly key: string; said: string }[] = [];
   #ticking: unknown;
   #asked = false;
   #closed = false;
@@ -115,7 +117,9 @@ export class Vangnet {
       identity: { ean: site.ean, msr: site.msr }, keys: () => keys, store: this.#store, platform, utc: () => this.#utc(),
       onAccepted: (token, occasion) => {
         this.#tokens.push(token);
-        if (occasion === "new") this.#record("accepted", { channel: token.channel, hash: token.hash, kid: token.kid, aud: token.aud, seq: token.seq, exp: token.exp, events: token.events.length });
+        if (occasion === "new" && this.#isNews(token)) {
+          this.#record("accepted", { channel: token.channel, hash: token.hash, kid: token.kid, aud: token.aud, seq: token.seq, exp: token.exp, events: token.events.length });
+        }
         this.#ask();
       },
       onRefused: ({ rule, detail, channel, hash }) => this.#record("refused", { rule, detail, channel, hash }),
@@ -251,6 +255,8 @@ export class Vangnet {
 
   #report(outputs: Outputs): void {
     for (const event of outputs.events) {
+      // Received and accepted is told above; here only what it changed.
+      if (event.kind === "token" && event.effect === "replaces") continue;
       const { kind, ...data } = event;
       const words = "after_s" in event || "seconds" in event || "mean_W" in event ? undefined : describeLimitsEvent(event);
       this.#record(kind, data as EvidenceData, words);
@@ -288,6 +294,20 @@ export class Vangnet {
       storeFailures: this.#store.counters.failed, storeCorrupt: this.#store.counters.corrupt,
       evidenceWritten: this.#evidence.counters.written, evidenceDropped: this.#evidence.counters.dropped + this.#evidence.counters.suppressed,
     };
+  }
+
+  /**
+   * Whether a token says something else than the one before. A heartbeat says the same again, every
+   * few minutes for years: the log keeps what changed, and `tokensAccepted` counts the rest.
+   */
+  #isNews({ kid, aud, events }: AcceptedToken): boolean {
+    const key = `${kid} ${aud}`;
+    const said = JSON.stringify(events);
+    const known = this.#said.find((one) => one.key === key);
+    if (known?.said === said) return false;
+    if (known) known.said = said;
+    else this.#said.push({ key, said });
+    return true;
   }
 
   // ---- Services ----

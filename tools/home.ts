@@ -49,7 +49,7 @@ export function demoSite(ports: { p1: number; charger: number; battery: number; 
     devices: [
       { id: "heat_pump", kind: "heat_pump", priority: 1, nominal_W: 2500, contacts: { gpio: ["virtual:sg1", "virtual:sg2"] } },
       { id: "charger", kind: "ev", priority: 2, profile: "alfen", bus: "charger", maximum_A: 16 },
-      { id: "battery", kind: "battery", priority: 3, profile: "victron_ess", bus: "battery", charge_W: 3000, discharge_W: 3000 },
+      { id: "battery", kind: "battery", priority: 3, phases: [1], profile: "victron_ess", bus: "battery", charge_W: 3000, discharge_W: 3000 },
     ],
     ...(http === null ? {} : { http: { port: http } }),
   });
@@ -75,7 +75,7 @@ export class SimulatedHome {
     this.#epoch = epoch;
     const dayMs = (epoch() % 86_400) * 1000 + 3_600_000; // Dutch winter time
     this.car = new EvModel({ seed, need: options.need ?? 30_000 });
-    this.battery = new BatteryModel({ seed, chargeMax: 3_000, dischargeMax: 3_000, charge: 0.3 });
+    this.battery = new BatteryModel({ seed, chargeMax: 3_000, dischargeMax: 3_000, charge: 0.3, phases: [true, false, false] });
     this.pump = new HeatPumpModel({ seed, nominal: 2_500 });
     const charger = new EmulatedDevice({ profile: profileNamed("alfen"), model: this.car });
     const battery = new EmulatedDevice({ profile: profileNamed("victron_ess"), model: this.battery });

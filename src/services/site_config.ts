@@ -110,21 +110,35 @@ const deviceSchema = v.variant("kind", [
 const registerEntries = {
   table: v.picklist(["holding", "input", "coil"]),
   address: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535)),
-  type: v.picklist(["u16", "i16", "u32", "i32", "u64", "f32", "string"]),
+  type: v.picklist(["u16", "i16", "u32", "i32", "u64", "f32", "f64", "string"]),
   length: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(32))),
   wordOrder: v.optional(v.picklist(["big", "little"])),
   scale: v.optional(v.pipe(v.number(), v.integer(), v.minValue(-9), v.maxValue(9))),
   scaleRegister: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
-  model: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  model: v.optional(v.union([
+    v.pipe(v.number(), v.integer(), v.minValue(1)), v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(1))), v.minLength(1), v.maxLength(8)),
+  ])),
   absent: v.optional(v.pipe(v.array(v.number()), v.maxLength(4))),
   negate: v.optional(v.boolean()),
   trueWhen: v.optional(v.pipe(v.array(v.number()), v.maxLength(8))),
+  mask: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0x7fff_ffff))),
+  trueWhenText: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(16))), v.maxLength(8))),
 };
 const register = v.strictObject(registerEntries);
-const quantities = [
-  "current_l1", "current_l2", "current_l3", "voltage_l1", "voltage_l2", "voltage_l3",
-  "power", "power_l1", "power_l2", "power_l3", "state_of_charge", "wants", "imported", "exported",
-] as const;
+const registerWrite = v.strictObject({
+  ...registerEntries,
+  constant: v.optional(v.pipe(v.number(), v.integer())),
+  percent: v.optional(v.boolean()),
+  percentOf: v.optional(register),
+  divide: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3))),
+  when: v.optional(v.picklist(["zero", "not_zero"])),
+});
+const quantities = {
+  current_l1: v.optional(register), current_l2: v.optional(register), current_l3: v.optional(register),
+  voltage_l1: v.optional(register), voltage_l2: v.optional(register), voltage_l3: v.optional(register),
+  power: v.optional(register), power_l1: v.optional(register), power_l2: v.optional(register), power_l3: v.optional(register),
+  state_of_charge: v.optional(register), wants: v.optional(register), imported: v.optional(register), exported: v.optional(register),
+};
 const profileSchema = v.strictObject({
   id: name,
   maker: v.string(),
@@ -132,21 +146,21 @@ const profileSchema = v.strictObject({
   document: v.pipe(v.string(), v.minLength(1, "name the maker's register document")),
   kind: v.picklist(["ev", "battery", "inverter", "heat_pump", "meter", "relay"]),
   unit: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)),
-  read: v.strictObject(Object.fromEntries(quantities.map((q) => [q, v.optional(register)])) as Record<(typeof quantities)[number], v.OptionalSchema<typeof register, undefined>>),
-  write: v.pipe(v.array(v.strictObject({
-    ...registerEntries,
-    constant: v.optional(v.pipe(v.number(), v.integer())),
-    percent: v.optional(v.boolean()),
-    when: v.optional(v.picklist(["zero", "not_zero"])),
-  })), v.maxLength(8)),
+  read: v.strictObject(quantities),
+  readGap: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(64))),
+  readMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(125))),
+  write: v.pipe(v.array(registerWrite), v.maxLength(8)),
+  writeFunction: v.optional(v.picklist([6, 16])),
   readBack: v.nullish(register),
   setpoint: v.optional(v.picklist(["A", "W", "state"])),
   minimum: v.optional(v.number()),
   maximum: v.optional(v.number()),
   step: v.optional(v.number()),
   watchdog: v.optional(v.strictObject({
-    register: v.nullable(register), seconds: v.pipe(v.number(), v.integer(), v.minValue(1)), fallback: v.nullable(register), to: v.number(),
+    register: v.nullable(register), seconds: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    fallback: v.nullable(registerWrite), to: v.union([v.number(), v.literal("safe")]),
   })),
+  setup: v.optional(v.string()),
 });
 
 export const siteSchema = v.strictObject({
@@ -217,7 +231,7 @@ export function readSite(text: string): SiteResult {
   if (!parsed.success) return { ok: false, faults: parsed.issues.flatMap((issue) => issueFaults(issue)) };
   const file = parsed.output;
   const profileOf = new Map<string, Profile>(builtIn.map((profile) => [profile.id, profile]));
-  for (const own of file.profiles) profileOf.set(own.id, own as Profile);
+  for (const own of file.profiles) profileOf.set(own.id, own as Profile); // exactOptionalPropertyTypes: the same shape
   const faults = crossFaults(file, profileOf);
   return faults.length > 0 ? { ok: false, faults } : { ok: true, file, site: toSite(file), profileOf };
 }

@@ -169,7 +169,7 @@ function fast(seed: number, seconds: number, view: boolean, record?: (line: stri
   const platform = world.platform("controller");
   const home = new SimulatedHome({
     platform: world.platform("home"), seed, epoch, stepMs: 1000,
-    contacts: [platform.pins.get("sg1"), platform.pins.get("sg2")],
+    contacts: [platform.pins.get("virtual:sg1"), platform.pins.get("virtual:sg2")],
   });
   const read = house(demoSite(home.ports, home.key, null));
   const judge = new CapJudge();
