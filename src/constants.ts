@@ -157,8 +157,9 @@ export const HEADROOM_MARGIN_W = 100;
 export const CURRENT_ROUNDING_MA = 500;
 export const PEAK_HOLD_MS = 30_000;
 export const PEAK_DECAY_TAU_MS = 30_000;
-/** A load that comes back to within this of its peak (mA, W) renews the hold: whole amperes repeat. */
-export const PEAK_RENEW = 100;
+/** The hold is kept in this many parts, so a peak is held for 30 to 40 s, never less. */
+export const PEAK_BUCKETS = 4;
+export const PEAK_BUCKET_MS = 10_000;
 /** EN 50160: what a phase may be when nobody measures it. Low makes amperes of watts, high watts of amperes. */
 export const VOLTAGE_LOWEST_MV = 207_000;
 export const VOLTAGE_HIGHEST_MV = 253_000;

@@ -1,8 +1,8 @@
 /**
  * An independent judge of CONTROL.md's invariants. It sees only what crosses the wire (readings,
  * device reports, the limits in force, setpoints, time) and shares no code with src: types only.
- * It holds the load's peaks in its own way (floating point, one exponential), and where the meter
- * does not tell, it assumes the least, so that a law may be more careful than it asks, never less.
+ * It holds the load's peaks for 30 s and knows no decay, and where the meter does not tell, it
+ * assumes the least, so that a law may be more careful than it asks, never less.
  *
  * 9 (determinism), 13 (tokens) and most of 7 need more than one run or other eyes, and are tested
  * where they can be seen.
@@ -37,7 +37,8 @@ interface Block { start: number; end: number | null; cut: boolean }
 
 interface Watch {
   value: number | null;
-  before: number;
+  /** Every setpoint of the last half minute, with the time it was replaced. */
+  past: { value: number; until: number }[];
   changedAt: number | null;
   offAt: number | null;
   writtenAt: number | null;
@@ -49,10 +50,9 @@ interface Watch {
 const MARGIN_W = 100;
 const FUSE_MARGIN_MA = 1_000;
 const DAY = 86_400_000;
-/** Whole watts and milliamps on both sides of every sum, and in every step of a decay. */
-const ROUND = 50;
+/** Whole watts and milliamps on both sides of every sum. */
+const ROUND = 20;
 const HOLD = 30_000;
-const TAU = 30_000;
 
 export class Checker {
   readonly breaches: Breach[] = [];
@@ -64,7 +64,7 @@ export class Checker {
   #readingAt = 0;
   /** Load beside the controlled devices as the newest telegram shows it, W, L1, L2, L3. */
   #load: Load | null = null;
-  #peaks: { value: number; at: number }[] | null = null;
+  #loads: { at: number; load: Load }[] = [];
   #overSince: [number | null, number | null, number | null, number | null] = [null, null, null, null];
   #signature = "";
   #quietSince = 0;
@@ -72,7 +72,7 @@ export class Checker {
 
   constructor(site: Site) {
     this.#site = site;
-    this.#watch = site.devices.map(() => ({ value: null, before: 0, changedAt: null, offAt: null, writtenAt: null, oddAt: null, blocks: [] }));
+    this.#watch = site.devices.map(() => ({ value: null, past: [], changedAt: null, offAt: null, writtenAt: null, oddAt: null, blocks: [] }));
   }
 
   /** The controller lost its power: what it remembers is gone, what the pumps suffered is not. */
@@ -80,23 +80,22 @@ export class Checker {
     this.#startedAt = now;
     this.#reading = null;
     this.#load = null;
-    this.#peaks = null;
+    this.#loads = [];
     this.#overSince = [null, null, null, null];
     this.#quietSince = now;
     for (const watch of this.#watch) {
       const last = watch.blocks.at(-1);
       if (last !== undefined && last.end === null) Object.assign(last, { end: now, cut: true });
-      Object.assign(watch, { value: null, changedAt: null, offAt: null, writtenAt: null, oddAt: null });
+      Object.assign(watch, { value: null, past: [], changedAt: null, offAt: null, writtenAt: null, oddAt: null });
     }
   }
 
   /** One tick. Returns the breaches found in it; all of them are kept in `breaches`. */
   observe(seen: Observation): readonly Breach[] {
     const from = this.breaches.length;
-    const elapsed = seen.now - this.#now;
     this.#now = seen.now;
+    while (this.#loads.length > 1 && this.#loads[0]!.at < seen.now - HOLD) this.#loads.shift();
     if (seen.reading !== null) this.#takeReading(seen, seen.reading);
-    this.#hold(elapsed);
     this.#grid(seen);
     this.#beforeFirstTelegram(seen);
     this.#sumsFit(seen);
@@ -225,16 +224,18 @@ export class Checker {
   }
 
   // 6: measured, once everything had its time to answer and where the rest of the house allows it
-  #obeyed({ limits, reading }: Observation): void {
+  #obeyed({ limits, reading, reports }: Observation): void {
     if (reading === null) return;
-    const patience = reading.period <= 2_000 ? 11_000 : 40_000;
-    const load = this.#load!;
+    // A device that does not measure is believed until it has settled; only then the meter shows it lied.
+    const blind = this.#site.devices.some((device, i) => (load(device) || device.kind === "battery") && reports[i]!.power === null && reports[i]!.current.every((one) => one === null));
+    const patience = (reading.period <= 2_000 ? 11_000 : 40_000) + (blind ? this.#settle() + 5_000 : 0);
+    const beside = this.#load!;
     const odd = this.#watch.some((w) => w.oddAt !== null && this.#now - w.oddAt < 60_000);
-    const settledWatts = limits.import.kind === "limit" && reading.net > limits.import.watts && load[0] <= limits.import.watts - MARGIN_W;
+    const settledWatts = limits.import.kind === "limit" && reading.net > limits.import.watts && beside[0] <= limits.import.watts - MARGIN_W;
     const places: [string, boolean][] = [[`net ${reading.net} W`, settledWatts]];
     for (let p = 0; p < 3; p++) {
       const amps = p < this.#site.connection.phases ? signedAmps(this.#site, reading, p) : null;
-      const rest = load[p + 1] as number | null;
+      const rest = beside[p + 1] as number | null;
       places.push([`L${p + 1} ${amps} mA`, amps !== null && rest !== null && amps > this.#site.connection.fuse && rest <= this.#site.connection.fuse - FUSE_MARGIN_MA]);
     }
     places.forEach(([what, over], place) => {
@@ -311,9 +312,11 @@ export class Checker {
       if (startsOrStops) this.#quietSince = this.#now;
       else if (this.#now - this.#quietSince > 200_000) this.#breach(12, `${device.id} from ${watch.value} to ${value} after ${this.#now - this.#quietSince} ms without a change`);
       if (watch.value !== null && watch.value > 0 && value <= 0) watch.offAt = this.#now;
-      const settling = watch.changedAt !== null && this.#now - watch.changedAt < this.#settle();
-      watch.before = settling ? Math.max(watch.before, watch.value ?? value) : watch.value ?? value;
-      if (watch.value !== null) watch.changedAt = this.#now;
+      if (watch.value !== null) {
+        watch.past.push({ value: watch.value, until: this.#now });
+        watch.past = watch.past.filter((told) => this.#now - told.until < HOLD);
+        watch.changedAt = this.#now;
+      }
       watch.value = value;
     });
   }
@@ -327,7 +330,6 @@ export class Checker {
       const w = this.#watch[i]!;
       return this.#now - Math.max(w.changedAt ?? this.#startedAt, w.oddAt ?? this.#startedAt) > 360_000;
     };
-    const load = (d: Device) => d.kind === "ev" || (d.kind === "heat_pump" && d.control === "power");
     for (let h = 0; h < devices.length; h++) {
       const high = devices[h]!;
       const told = this.#watch[h]!.value!;
@@ -376,21 +378,12 @@ export class Checker {
     return this.#reading === null || this.#reading.period <= 2_000 ? 10_000 : 25_000;
   }
 
-  /** A peak stays 30 s, then falls towards the load of now with a time constant of 30 s. */
-  #hold(elapsed: number): void {
-    if (this.#load === null) return;
-    this.#peaks ??= this.#load.map(() => ({ value: -Infinity, at: 0 }));
-    this.#load.forEach((load, place) => {
-      const peak = this.#peaks![place]!;
-      if (load === null) return;
-      if (load >= peak.value) Object.assign(peak, { value: load, at: this.#now });
-      else if (this.#now - peak.at > HOLD) peak.value = load + (peak.value - load) * Math.exp(-elapsed / TAU);
-    });
-  }
-
-  /** W, L1, L2, L3; null where a phase is not told. */
+  /** The highest load of the last 30 s: W, L1, L2, L3; null where a phase is not told. */
   #held(): (number | null)[] {
-    return this.#load!.map((load, place) => (load === null ? null : this.#peaks![place]!.value));
+    return [0, 1, 2, 3].map((place) => this.#loads.reduce<number | null>((most, { load }) => {
+      const value = load[place]!;
+      return load[place] === null ? most : most === null ? value : Math.max(most, value);
+    }, null));
   }
 
   #takeReading({ now, reports }: Observation, reading: Reading): void {
@@ -403,7 +396,7 @@ export class Checker {
       const report = reports[i]!;
       if (isSg(device) || device.kind === "inverter" || !report.online || watch.value === null) return;
       const settling = watch.changedAt !== null && now - watch.changedAt < this.#settle();
-      const told = settling ? Math.max(watch.value, watch.before) : watch.value;
+      const told = Math.max(watch.value, ...watch.past.filter((past) => now - past.until < this.#settle()).map((past) => past.value));
       const draws = this.#draws(device, report);
       if (draws !== null && !settling && draws > told / (device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000) + 1_000) watch.oddAt = now;
       if (device.kind === "ev") {
@@ -428,6 +421,7 @@ export class Checker {
       }
     });
     this.#load = load;
+    this.#loads.push({ at: now, load });
   }
 
   #draws(device: Device, report: DeviceReport): number | null {
@@ -465,6 +459,10 @@ function signedAmps(site: Site, reading: Reading, phase: number): number | null 
   const most = site.connection.delta ? 146_100 : 253_000;
   const size = Math.max((Math.abs(power) * 1_000_000) / (volts > 50_000 ? volts : most), amps === null ? 0 : Math.abs(amps) - (reading.currentWhole ? 500 : 0));
   return power < 0 ? -size : size;
+}
+
+function load(d: Device): boolean {
+  return d.kind === "ev" || (d.kind === "heat_pump" && d.control === "power");
 }
 
 function isSg(device: Device): boolean {

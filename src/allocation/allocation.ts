@@ -6,10 +6,10 @@ import type { DeviceReport } from "../reading/report.js";
 import type { Battery, Device, Site } from "../site.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import type { Decision, ReasonCode, Setpoint, SgReadyState } from "./decision.js";
-import { consumer, take, UNBOUND, NET, SCOPED, type Consumer, type Rooms } from "./rooms.js";
+import { consumer, most, take, UNBOUND, NET, type Consumer, type Rooms } from "./rooms.js";
 import { sgLogText, sgRestore, sgStart, type SgState, type StoredLog } from "./sg_budget.js";
 import { sgDraw, shortages, stepPump } from "./sg_ready.js";
-import { drawn, setSafe, shape, unusedMaximum, unusedSince } from "./shape.js";
+import { drawn, set, setSafe, shape, unusedMaximum, unusedSince } from "./shape.js";
 import { admit, distribute } from "./share.js";
 import type { AllocationState, DeviceState } from "./state.js";
 
@@ -45,7 +45,7 @@ export function allocationStart(site: Site, logs: readonly StoredLog[] | null, n
   for (const device of site.devices) {
     const safe = safeValue(device);
     commanded.push({
-      setpoint: safe, previous: safe, changedAt: null, onSince: safe > 0 ? now : null, offSince: null, startSince: null,
+      setpoint: safe, changedAt: null, recent: [], onSince: safe > 0 ? now : null, offSince: null, startSince: null,
       riseSince: null, riseTo: 0, unusedSince: null, derateTo: null, derateUntil: 0,
     });
     sg.push(device.kind === "heat_pump" && device.control === "sg_ready" ? sgStart(device.id, logs, now) : null);
@@ -272,12 +272,15 @@ function serveBatteries(plan: Plan, rooms: Rooms, feedIn: Rooms): void {
     const one = consumer(device, index, before.setpoint, budget);
     plan.outcome[index] = one;
     const report = input.reports[index]!;
-    const gives = discharge(device, one, report.stateOfCharge === 0 ? 0 : device.dischargeMax, rooms, feedIn);
+    const may = mayDischarge(device, one, feedIn);
+    const gives = report.stateOfCharge === 0 ? 0 : Math.min(may, shortage(one, rooms));
+    // It rises slowly out of a discharge; what it may feed in binds at once all the same.
+    one.least = -Math.min(may, Math.max(gives, -before.setpoint, 0));
+    take(feedIn, one, -one.least);
     if (gives > 0) {
       one.target = -gives;
       one.reason = "covers_shortage";
-      take(rooms, one, -gives);
-      take(feedIn, one, gives);
+      cover(rooms, one, gives);
     } else {
       one.admitted = true;
       if (before.derateTo !== null) one.maximum = Math.min(one.maximum, before.derateTo);
@@ -293,7 +296,8 @@ function serveBatteries(plan: Plan, rooms: Rooms, feedIn: Rooms): void {
     const index = plan.state.order[place]!;
     const one = plan.outcome[index];
     if (site.devices[index]!.kind !== "battery" || one === null || one === undefined) continue;
-    const after = shape(one, plan.commanded[index]!, mayRise, budget.settle, now);
+    const shaped = shape(one, plan.commanded[index]!, mayRise, budget.settle, now);
+    const after = shaped.setpoint < one.least ? set(shaped, one.least, budget.settle, now) : shaped;
     plan.commanded[index] = after;
     if (one.reason !== "not_wanted" && one.reason !== "covers_shortage") explainShare(plan, one, after, mayRise);
     else {
@@ -312,20 +316,27 @@ function explainShare(plan: Plan, one: Consumer, after: DeviceState, mayRise: bo
   plan.binds[one.index] = plan.reasons[one.index] === "limited" ? one.bind : -1;
 }
 
-/** W needed of this battery to bring the rooms it touches back to zero, as far as it can and may. */
-function discharge(device: Battery, one: Consumer, most: number, rooms: Rooms, feedIn: Rooms): number {
+/** W needed of this battery to bring the rooms it touches back to zero, on its grid. */
+function shortage(one: Consumer, rooms: Rooms): number {
   let need = 0;
-  let may = Math.min(most, Math.floor(device.dischargeMax / device.step) * device.step);
-  for (let place = 0; place < SCOPED; place++) {
+  for (let place = 0; place <= NET; place++) {
     const each = one.cost[place]!;
     if (each > 0 && -rooms[place]! / each > need) need = -rooms[place]! / each;
   }
-  if (need === 0) return 0;
-  for (let place = 0; place <= SCOPED; place++) {
-    const each = one.cost[place]!;
-    if (each > 0 && feedIn[place]! / each < may) may = feedIn[place]! / each;
+  return Math.ceil(need / one.step) * one.step;
+}
+
+/** What a discharge adds fills a shortage and no more: one battery must not charge another. */
+function cover(rooms: Rooms, one: Consumer, gives: number): void {
+  for (let place = 0; place <= NET; place++) {
+    if (rooms[place]! < 0) rooms[place] = Math.min(0, rooms[place]! + gives * one.cost[place]!);
   }
-  return Math.max(0, Math.min(Math.floor(may / device.step), Math.ceil(need / device.step)) * device.step);
+}
+
+/** W this battery can and may feed in, on its grid. */
+function mayDischarge(device: Battery, one: Consumer, feedIn: Rooms): number {
+  const may = Math.min(device.dischargeMax, most(feedIn, one));
+  return Math.max(0, Math.floor(may / one.step) * one.step);
 }
 
 /** Of the rooms that were short before the battery stepped in, the one it covers. */

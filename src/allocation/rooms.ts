@@ -34,6 +34,8 @@ export interface Consumer {
   readonly running: boolean;
   admitted: boolean;
   target: number;
+  /** A battery's: no lower than this, whatever its shape. */
+  least: number;
   reason: ReasonCode;
   /** The room that binds, -1 where none does. */
   bind: number;
@@ -54,8 +56,8 @@ export function consumer(device: Continuous, index: number, setpoint: number, { 
     index, priority: device.priority, step: device.step,
     minimum: Math.ceil(minimum / device.step) * device.step,
     maximum: Math.floor(maximum / device.step) * device.step,
-    scale: isCurrent ? 1 : volts / 1_000_000,
-    cost, running: setpoint > 0, admitted: false, target: 0, reason: "asked_in_full", bind: -1,
+    scale: isCurrent ? 1 : phaseVolts(device, voltageLow) / 1_000_000,
+    cost, running: setpoint > 0, admitted: false, target: 0, least: 0, reason: "asked_in_full", bind: -1,
   };
 }
 

@@ -1,6 +1,7 @@
 import {
   DEADBAND_MA, OFF_TIME_MIN_MS, RISE_HOLD_MS, RISE_MA_PER_S, RISE_STEP_MAX_MA, UNUSED_HOLD_MS, UNUSED_MA,
 } from "../constants.js";
+import { replaced } from "../budget/commanded.js";
 import { phaseVolts } from "../budget/controlled.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { Device } from "../site.js";
@@ -32,10 +33,8 @@ export function shape(one: Consumer, state: DeviceState, mayRise: boolean, settl
 /** A new setpoint, with what must be remembered of it. */
 export function set(state: DeviceState, setpoint: number, settle: Millis, now: Millis): DeviceState {
   if (setpoint === state.setpoint) return state;
-  const settling = state.changedAt !== null && now - state.changedAt < settle;
   return {
-    ...state, setpoint, changedAt: now,
-    previous: settling ? Math.max(state.previous, state.setpoint) : state.setpoint,
+    ...state, setpoint, changedAt: now, recent: replaced(state, settle, now),
     onSince: setpoint > 0 ? state.onSince ?? now : null,
     offSince: setpoint > 0 ? null : state.setpoint > 0 ? now : state.offSince,
     startSince: null,

@@ -1,5 +1,5 @@
 import {
-  HEADROOM_MARGIN_W, PEAK_RENEW, SETTLE_DSMR4_MS, SETTLE_DSMR5_MS, SETTLE_FAST_PERIOD_MS, STALE_NO_RISE_PERIODS, STALE_SAFE_PERIODS,
+  HEADROOM_MARGIN_W, SETTLE_DSMR4_MS, SETTLE_DSMR5_MS, SETTLE_FAST_PERIOD_MS, STALE_NO_RISE_PERIODS, STALE_SAFE_PERIODS,
 } from "../constants.js";
 import type { Limit, Limits } from "../limits/limit.js";
 import type { Reading } from "../reading/reading.js";
@@ -10,7 +10,7 @@ import type { Budget, Freshness } from "./budget.js";
 import type { Commanded } from "./commanded.js";
 import { controlledDraw, type Controlled } from "./controlled.js";
 import { highestVoltage, lowestVoltage, measuredVoltage, phaseCurrent, phasePower } from "./measured.js";
-import { peakHold } from "./peak_hold.js";
+import { peakHold, peakStart, type PeakHold } from "./peak_hold.js";
 
 export interface BudgetInput {
   /** The newest known reading, which may be old; null = none since power-on. */
@@ -29,14 +29,10 @@ export interface BudgetInput {
  * held peak is the strict side of each.
  */
 export interface BudgetState {
-  readonly seen: boolean;
-  readonly tickedAt: Millis;
   readonly raw: readonly number[];
-  readonly held: readonly number[];
-  readonly heldSince: readonly Millis[];
+  /** Null until the first reading. */
+  readonly peaks: PeakHold | null;
 }
-
-const QUANTITIES = 8;
 
 /** Null where nobody measures; there, what EN 50160 allows at most and at least. */
 interface Volts {
@@ -46,7 +42,7 @@ interface Volts {
 }
 
 export function budgetStart(_site: Site): BudgetState {
-  return { seen: false, tickedAt: 0, raw: zeros(), held: zeros(), heldSince: zeros() };
+  return { raw: zeros(), peaks: null };
 }
 
 /** CONTROL.md, "Uncontrolled load": limit − what we do not control = what may be handed out. */
@@ -65,29 +61,16 @@ export function budgetTick(site: Site, state: BudgetState, input: BudgetInput, n
   };
 
   let raw = state.raw;
-  if (reading !== null && (input.fresh || !state.seen)) {
+  if (reading !== null && (input.fresh || state.peaks === null)) {
     const draw = controlledDraw(site, input.reports, input.commanded, voltage.low, voltage.high, settle, now);
     raw = uncontrolled(site, reading, draw, voltage);
   }
-  const next = reading === null ? state : hold(state, raw, now);
+  const next: BudgetState = reading === null ? state : { raw, peaks: state.peaks === null ? peakStart(raw, now) : peakHold(state.peaks, raw, now) };
   return { state: next, budget: assess(site, next, reading, limits, voltage, settle, now) };
 }
 
-function hold(state: BudgetState, raw: readonly number[], now: Millis): BudgetState {
-  const held = zeros();
-  const heldSince = zeros();
-  const elapsed = now - state.tickedAt;
-  for (let index = 0; index < QUANTITIES; index++) {
-    const value = raw[index]!;
-    const first = !state.seen || value >= state.held[index]!;
-    held[index] = first ? value : peakHold(state.held[index]!, value, state.heldSince[index]!, elapsed, now);
-    heldSince[index] = first || value >= held[index]! - PEAK_RENEW ? now : state.heldSince[index]!;
-  }
-  return { seen: true, tickedAt: now, raw, held, heldSince };
-}
-
 /** Measured minus controlled, per phase and in watts, in the order of BudgetState. */
-function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, low }: Volts): number[] {
+function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, low, high }: Volts): number[] {
   const out = zeros();
   out[0] = reading.net - draw.watts;
   out[4] = draw.sourceWatts - reading.net;
@@ -97,7 +80,7 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, l
   let blind = 0;
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
-    const current = phaseCurrent(site, reading, at, known[at]);
+    const current = phaseCurrent(site, reading, at, known[at], 1);
     if (current === null) {
       blind += 1;
       rest -= draw.wattsPhase[at]!;
@@ -108,24 +91,26 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, l
     rest -= power;
     sourceRest += power;
     out[1 + at] = current - draw.milliamps[at]!;
-    out[5 + at] = draw.sourceMilliamps[at]! - current;
+    out[5 + at] = draw.sourceMilliamps[at]! - (phaseCurrent(site, reading, at, known[at], -1) ?? current);
   }
   if (blind === 0) return out;
   // Only the net is known (DSMR 2.2/3.0, or a phase that is not told): the whole of it may run
   // through each of them, and one may draw while another feeds in.
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
-    if (phaseCurrent(site, reading, at, known[at]) !== null) continue;
-    const volts = low[at];
-    out[1 + at] = Math.ceil(((blind === 1 ? rest : Math.max(0, rest)) * 1_000_000) / volts);
-    out[5 + at] = Math.ceil(((blind === 1 ? sourceRest : Math.max(0, sourceRest)) * 1_000_000) / volts);
+    if (phaseCurrent(site, reading, at, known[at], 1) !== null) continue;
+    const most = blind === 1 ? rest : Math.max(0, rest);
+    const sourceMost = blind === 1 ? sourceRest : Math.max(0, sourceRest);
+    out[1 + at] = Math.ceil((most * 1_000_000) / (most > 0 ? low[at] : high[at]));
+    out[5 + at] = Math.ceil((sourceMost * 1_000_000) / (sourceMost > 0 ? low[at] : high[at]));
   }
   return out;
 }
 
 function assess(site: Site, state: BudgetState, reading: Reading | null, limits: Limits, volts: Volts, settle: Millis, now: Millis): Budget {
   const { known } = volts;
-  const { held, raw } = state;
+  const { raw } = state;
+  const held = state.peaks === null ? raw : state.peaks.held;
   const fuse = limits.fuse;
   // PV that is used at the moment adds room: what the rest of the house would else feed in.
   const surplus = Math.max(0, -held[0]!);
@@ -155,7 +140,7 @@ function assess(site: Site, state: BudgetState, reading: Reading | null, limits:
 /** How far the newest reading draws above the fuse; a phase without a value is not known to. */
 function over(site: Site, reading: Reading | null, fuse: PerPhase<number>, known: PerPhase<number | null>, phase: 0 | 1 | 2): number {
   if (reading === null || phase >= site.connection.phases) return -fuse[phase];
-  return (phaseCurrent(site, reading, phase, known[phase]) ?? 0) - fuse[phase];
+  return (phaseCurrent(site, reading, phase, known[phase], 1) ?? 0) - fuse[phase];
 }
 
 /** At 10 periods the values are safe, so that they are within them (RELIABILITY, deadlines). */

@@ -1,7 +1,7 @@
 import type { DeviceReport } from "../reading/report.js";
 import type { Device, Site } from "../site.js";
 import type { Millis, PerPhase } from "../units.js";
-import type { Commanded } from "./commanded.js";
+import { highestTold, type Commanded } from "./commanded.js";
 
 /** What the controlled devices draw now, per phase and in watts, as it is counted. */
 export interface Controlled {
@@ -33,8 +33,9 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
     if (report === undefined || told === undefined || !report.online) continue;
     if (device.kind === "heat_pump" && device.control === "sg_ready") continue;
     const settling = told.changedAt !== null && now - told.changedAt < settle;
+    const most = highestTold(told, settle, now);
     if (device.kind === "ev") {
-      addCharger(load, device, report, told, settling, low);
+      addCharger(load, device, report, most, settling, low);
       continue;
     }
     const measured = report.power;
@@ -42,15 +43,9 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
       addPower(source, device, measured ?? -told.setpoint, high);
       continue;
     }
-    const highest = measured === null
-      ? settling ? Math.max(told.setpoint, told.previous) : told.setpoint
-      : settling ? Math.max(measured, told.setpoint, told.previous) : measured;
-    addPower(load, device, highest, high);
+    addPower(load, device, measured === null ? most : settling ? Math.max(measured, most) : measured, high);
     if (device.kind === "battery") {
-      const lowest = measured === null
-        ? settling ? Math.min(told.setpoint, told.previous) : told.setpoint
-        : settling ? Math.min(measured, told.setpoint, told.previous) : measured;
-      addPower(source, device, lowest, high);
+      addPower(source, device, measured === null ? told.setpoint : settling ? Math.min(measured, told.setpoint) : measured, high);
     }
   }
   return {
@@ -59,8 +54,7 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
   };
 }
 
-function addCharger(sum: Sum, device: Device, report: DeviceReport, told: Commanded, settling: boolean, voltage: PerPhase<number>): void {
-  const highest = settling ? Math.max(told.setpoint, told.previous) : told.setpoint;
+function addCharger(sum: Sum, device: Device, report: DeviceReport, highest: number, settling: boolean, voltage: PerPhase<number>): void {
   const even = report.power === null ? null : Math.trunc((report.power * 1_000_000) / phaseVolts(device, voltage));
   let watts = 0;
   for (let phase = 0; phase < 3; phase++) {

@@ -37,18 +37,20 @@ export function phasePower(site: Site, reading: Reading, phase: 0 | 1 | 2): numb
  * meter's amperes are unsigned even during export; a missing current leaves |P|/V, a missing power
  * leaves the current as import. Null where there is neither.
  *
- * Without a measured voltage |P| is divided by the lowest one a net may have, yet not to more than
- * the next whole ampere, unless the current cannot be true at any voltage.
+ * Without a measured voltage |P| is divided by the lowest one a net may have where it flows in the
+ * `strict` direction (1 import, -1 export), which must not be underestimated, by the highest where it
+ * flows the other way; yet to no more than the next whole ampere, unless the current cannot be true.
  */
-export function phaseCurrent(site: Site, reading: Reading, phase: 0 | 1 | 2, volts: Millivolts | null): number | null {
+export function phaseCurrent(site: Site, reading: Reading, phase: 0 | 1 | 2, volts: Millivolts | null, strict: 1 | -1): number | null {
   const power = phasePower(site, reading, phase);
   const amperes = reading.current[phase];
   const shown = amperes === null ? null : Math.abs(amperes);
-  const least = shown === null ? 0 : reading.currentWhole ? shown - CURRENT_ROUNDING_MA : shown;
-  if (power === null) return amperes === null ? null : amperes < 0 ? -Math.max(0, least) : Math.max(0, least);
+  const least = shown === null ? 0 : Math.max(0, reading.currentWhole ? shown - CURRENT_ROUNDING_MA : shown);
+  if (power === null) return amperes === null ? null : amperes < 0 ? -least : least;
   const size = Math.abs(power) * 1_000_000;
-  let fromPower = Math.ceil(size / (volts ?? lowestVoltage(site)));
-  if (volts === null && shown !== null) {
+  const along = (power < 0) === (strict < 0);
+  let fromPower = along ? Math.ceil(size / (volts ?? lowestVoltage(site))) : Math.floor(size / (volts ?? highestVoltage(site)));
+  if (volts === null && shown !== null && along) {
     const most = shown + (reading.currentWhole ? 1_000 : 10);
     if (fromPower > most && Math.ceil(size / highestVoltage(site)) <= most) fromPower = most;
   }
