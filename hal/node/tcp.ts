@@ -1,5 +1,6 @@
 /** TCP over node:net. Names are resolved by the host; a dead host or name is an onError, later. */
-import { connect, Socket } from "node:net";
+import type { Socket } from "node:net";
+import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TCPOptions, TCPStream } from "../ecma419.js";
 import { NodeStream } from "./stream.js";

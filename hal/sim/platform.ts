@@ -58,12 +58,7 @@ export class SimPlatform implements Platform {
     this.files = new SimFiles(this.power, faults);
     this.time = () => world.epochSeconds();
     this.power.onCut = () => this.#lose();
-    const platform = this;
-    this.Serial = class extends SimSerial { constructor(options: ConstructorParameters<SerialConstructor>[0]) { super(platform, options); } };
-    this.TCP = class extends SimTCP { constructor(options: ConstructorParameters<TCPConstructor>[0]) { super(platform, options); } };
-    this.TLS = class extends SimTCP { constructor(options: ConstructorParameters<TLSConstructor>[0]) { super(platform, options); } };
-    this.Listener = class extends SimListener { constructor(options: ConstructorParameters<ListenerConstructor>[0]) { super(platform, options); } };
-    this.Digital = class extends SimDigital { constructor(options: ConstructorParameters<DigitalConstructor>[0]) { super(platform, options); } };
+    ({ Serial: this.Serial, TCP: this.TCP, TLS: this.TLS, Listener: this.Listener, Digital: this.Digital } = classesOf(this));
   }
 
   get off(): boolean {
@@ -153,4 +148,22 @@ export class SimPlatform implements Platform {
   boot(): void {
     this.post(() => this.main?.());
   }
+}
+
+/** The classes as a service gets them: `new platform.TCP(options)`. */
+function classesOf(platform: SimPlatform) {
+  const TCP: TCPConstructor = class extends SimTCP {
+    constructor(options: ConstructorParameters<TCPConstructor>[0]) { super(platform, options); }
+  };
+  const TLS: TLSConstructor = TCP;
+  const Serial: SerialConstructor = class extends SimSerial {
+    constructor(options: ConstructorParameters<SerialConstructor>[0]) { super(platform, options); }
+  };
+  const Listener: ListenerConstructor = class extends SimListener {
+    constructor(options: ConstructorParameters<ListenerConstructor>[0]) { super(platform, options); }
+  };
+  const Digital: DigitalConstructor = class extends SimDigital {
+    constructor(options: ConstructorParameters<DigitalConstructor>[0]) { super(platform, options); }
+  };
+  return { Serial, TCP, TLS, Listener, Digital };
 }

@@ -1,5 +1,6 @@
 /** The callbacks' side of a simulated stream: gathered, and called on a later turn of the world. */
-import { ByteQueue, copied } from "../byte_queue.js";
+import type { ByteQueue} from "../byte_queue.js";
+import { copied } from "../byte_queue.js";
 import type { Bytes, Stream, StreamCallbacks } from "../ecma419.js";
 import type { SimPlatform } from "./platform.js";
 

@@ -13,20 +13,19 @@
  * it is left as it is, for `verify` to find, and the chain goes on in a new segment.
  */
 import {
-  EVIDENCE_BATCH_BYTES_MAX, EVIDENCE_BURST_MAX, EVIDENCE_QUEUE_BYTES_MAX, EVIDENCE_QUEUE_MAX, EVIDENCE_RECORD_BYTES_MAX,
-  EVIDENCE_REFILL_MS, EVIDENCE_RESTARTS_MAX, EVIDENCE_RETRY_MS, EVIDENCE_SCAN_RECORDS, EVIDENCE_SEGMENT_BYTES,
-  EVIDENCE_SEGMENTS_MAX, EVIDENCE_SUMMARY_MS, EVIDENCE_TAIL_MAX, EVIDENCE_TYPES_MAX,
+  EVIDENCE_BATCH_BYTES_MAX, EVIDENCE_RESTARTS_MAX, EVIDENCE_RETRY_MS, EVIDENCE_SCAN_RECORDS, EVIDENCE_SEGMENT_BYTES,
+  EVIDENCE_SEGMENTS_MAX, EVIDENCE_SUMMARY_MS, EVIDENCE_TAIL_MAX,
 } from "../constants.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import type { File, Platform, TimerId } from "../../hal/ecma419.js";
-import { isFull } from "./store.js";
+import { type EvidenceData, EvidenceIntake, SUPPRESSED } from "./evidence_intake.js";
 import {
-  chain, encodeHead, encodePayload, type EvidenceRecord, HASH_BYTES, hex, isEvidenceType, put, readEvidence,
+  chain, encodeHead, type EvidenceRecord, HASH_BYTES, hex, isEvidenceType, put, readEvidence,
   RECORD_FRAME_BYTES, SEGMENT_HEAD_BYTES, segmentIndexes, segmentName, SegmentReader, type Verified, verifyEvidence,
 } from "./evidence_log.js";
+import { isFull } from "./store.js";
 
-export type EvidenceValue = string | number | boolean | null | readonly EvidenceValue[] | { readonly [name: string]: EvidenceValue };
-export type EvidenceData = { readonly [name: string]: EvidenceValue };
+export type { EvidenceData, EvidenceValue } from "./evidence_intake.js";
 
 export interface EvidenceOptions {
   platform: Pick<Platform, "files" | "sha256" | "timer" | "monotonic">;
@@ -49,24 +48,14 @@ export interface EvidenceCounters {
   segmentsDropped: number;
 }
 
-interface Bucket {
-  readonly type: string;
-  tokens: number;
-  at: Millis;
-  suppressed: number;
-}
-
 const TEMPORARY = "evtmp";
-const OTHER = "other";
 
 export class Evidence {
   readonly counters: EvidenceCounters = { written: 0, suppressed: 0, dropped: 0, writeFailures: 0, readFailures: 0, tornBytes: 0, segmentsDropped: 0 };
   /** Null when well. */
   fault: "evidence_write_failed" | null = null;
   #options: EvidenceOptions;
-  #queue: Uint8Array[] = [];
-  #queueBytes = 0;
-  #buckets: Bucket[] = [];
+  #intake = new EvidenceIntake();
   #state: "starting" | "ready" | "closed" = "starting";
   #timer: TimerId | undefined;
   #summary: TimerId | undefined;
@@ -91,22 +80,13 @@ export class Evidence {
   /** `type`: a–z, 0–9 and _. Never waits, never throws. False where the record was not taken, which is counted. */
   append(type: string, data: EvidenceData): boolean {
     if (this.#state === "closed" || !isEvidenceType(type)) return false;
-    const bucket = this.#bucket(type);
-    if (bucket.tokens === 0) {
-      bucket.suppressed++;
-      this.counters.suppressed++;
-      this.#summary ??= this.#options.platform.timer.set(() => this.#summarise(), EVIDENCE_SUMMARY_MS);
+    const { timer, monotonic } = this.#options.platform;
+    const outcome = this.#intake.offer(type, data, this.#options.utc(), monotonic());
+    if (outcome !== "taken") {
+      this.counters[outcome]++;
+      if (outcome === "suppressed") this.#summary ??= timer.set(() => this.#summarise(), EVIDENCE_SUMMARY_MS);
       return false;
     }
-    let payload = this.#payload(type, JSON.stringify(data));
-    if (payload.length > EVIDENCE_RECORD_BYTES_MAX) payload = this.#payload(type, JSON.stringify({ too_long: payload.length }));
-    if (this.#queue.length >= EVIDENCE_QUEUE_MAX || this.#queueBytes + payload.length > EVIDENCE_QUEUE_BYTES_MAX) {
-      this.counters.dropped++;
-      return false;
-    }
-    bucket.tokens--;
-    this.#queue.push(payload);
-    this.#queueBytes += payload.length;
     if (this.#state === "ready" && this.#timer === undefined) this.#later(0, () => this.#write());
     return true;
   }
@@ -137,8 +117,7 @@ export class Evidence {
   clear(): boolean {
     const { files } = this.#options.platform;
     this.#closeFile();
-    this.#queue = [];
-    this.#queueBytes = 0;
+    this.#intake.clear();
     this.#n = 0;
     this.#index = 0;
     this.#offset = Infinity;
@@ -159,8 +138,8 @@ export class Evidence {
     this.#options.platform.timer.clear(this.#timer);
     this.#options.platform.timer.clear(this.#summary);
     this.#timer = undefined;
-    for (let before = -1; this.#state === "ready" && this.#queue.length > 0 && before !== this.#queue.length;) {
-      before = this.#queue.length;
+    for (let before = -1; this.#state === "ready" && this.#intake.queue.length > 0 && before !== this.#intake.queue.length;) {
+      before = this.#intake.queue.length;
       this.#write();
       this.#options.platform.timer.clear(this.#timer);
     }
@@ -168,38 +147,12 @@ export class Evidence {
     this.#closeFile();
   }
 
-  // ---- Taking records ----
-
-  #payload(type: string, json: string): Uint8Array {
-    return encodePayload(this.#options.utc(), this.#options.platform.monotonic(), type, json);
-  }
-
-  #bucket(type: string): Bucket {
-    const now = this.#options.platform.monotonic();
-    let bucket = this.#buckets.find((one) => one.type === type);
-    if (!bucket && this.#buckets.length >= EVIDENCE_TYPES_MAX) bucket = this.#buckets.find((one) => one.type === OTHER);
-    if (!bucket) {
-      const name = this.#buckets.length === EVIDENCE_TYPES_MAX - 1 ? OTHER : type;
-      this.#buckets.push((bucket = { type: name, tokens: EVIDENCE_BURST_MAX, at: now, suppressed: 0 }));
-    }
-    const refills = Math.floor((now - bucket.at) / EVIDENCE_REFILL_MS);
-    if (refills > 0) {
-      bucket.tokens = Math.min(EVIDENCE_BURST_MAX, bucket.tokens + refills);
-      bucket.at += refills * EVIDENCE_REFILL_MS;
-    }
-    return bucket;
-  }
-
   #summarise(): void {
     this.#summary = undefined;
-    const pairs: [string, number][] = [];
-    for (const one of this.#buckets) if (one.suppressed > 0 && one.type !== "suppressed") pairs.push([one.type, one.suppressed]);
-    if (pairs.length === 0) return;
-    if (this.append("suppressed", { records: pairs })) {
-      for (const one of this.#buckets) one.suppressed = 0;
-    } else {
-      this.#summary ??= this.#options.platform.timer.set(() => this.#summarise(), EVIDENCE_SUMMARY_MS);
-    }
+    const records = this.#intake.suppressed();
+    if (records.length === 0) return;
+    if (this.append(SUPPRESSED, { records })) this.#intake.told();
+    else this.#summary ??= this.#options.platform.timer.set(() => this.#summarise(), EVIDENCE_SUMMARY_MS);
   }
 
   // ---- Start ----
@@ -294,21 +247,19 @@ export class Evidence {
   #begin(whole: boolean, torn: number, digest: string, restarts = 0): void {
     if (!whole) this.#offset = Infinity;
     this.#state = "ready";
-    const waiting = this.#queue;
-    this.#queue = [];
     if (restarts < EVIDENCE_RESTARTS_MAX || torn > 0) {
-      this.append("restarted", torn === 0 ? {} : whole ? { torn, sha256: digest } : { unreadable: torn });
+      const data: EvidenceData = torn === 0 ? {} : whole ? { torn, sha256: digest } : { unreadable: torn };
+      this.#intake.offerFirst("restarted", data, this.#options.utc(), this.#options.platform.monotonic());
     }
-    for (const payload of waiting) this.#queue.push(payload);
-    if (this.#timer === undefined && this.#queue.length > 0) this.#later(0, () => this.#write());
+    if (this.#intake.queue.length > 0) this.#later(0, () => this.#write());
   }
 
   // ---- Writing ----
 
   #write(): void {
     this.#guarded(() => {
-      if (this.#queue.length === 0) return;
-      const first = (this.#queue[0] as Uint8Array).length + RECORD_FRAME_BYTES;
+      if (this.#intake.queue.length === 0) return;
+      const first = (this.#intake.queue[0] as Uint8Array).length + RECORD_FRAME_BYTES;
       if (this.#offset + first > (this.#options.segmentBytes ?? EVIDENCE_SEGMENT_BYTES)) this.#roll();
       const file = this.#open();
       const batch = this.#batch();
@@ -318,8 +269,8 @@ export class Evidence {
       this.#n += batch.count;
       this.#hash = batch.hash;
       this.counters.written += batch.count;
-      for (const payload of this.#queue.splice(0, batch.count)) this.#queueBytes -= payload.length;
-      if (this.#queue.length > 0) this.#later(0, () => this.#write());
+      this.#intake.done(batch.count);
+      if (this.#intake.queue.length > 0) this.#later(0, () => this.#write());
     }, () => this.#write());
   }
 
@@ -337,7 +288,7 @@ export class Evidence {
     const room = Math.min(EVIDENCE_BATCH_BYTES_MAX, (this.#options.segmentBytes ?? EVIDENCE_SEGMENT_BYTES) - this.#offset);
     let size = 0;
     let count = 0;
-    for (const payload of this.#queue) {
+    for (const payload of this.#intake.queue) {
       if (count > 0 && size + payload.length + RECORD_FRAME_BYTES > room) break;
       size += payload.length + RECORD_FRAME_BYTES;
       count++;
@@ -346,7 +297,7 @@ export class Evidence {
     let hash = this.#hash;
     let at = 0;
     for (let i = 0; i < count; i++) {
-      const payload = this.#queue[i] as Uint8Array;
+      const payload = this.#intake.queue[i] as Uint8Array;
       hash = chain(this.#options.platform.sha256, hash, this.#n + 1 + i, payload);
       put(bytes, at, 2, payload.length);
       bytes.set(payload, at + 2);
