@@ -74,7 +74,8 @@ function replace(
  * Without a trusted clock nothing that holds is given up: the token's events are added, each from
  * its arrival for its whole length, and where one is known already the tighter of both counts.
  * Where the clock was never trusted in this run, only exp says how late it can be: an event that
- * starts after it begins that much after the arrival, any other at once.
+ * starts after it begins that much after the arrival, any other at once. The time is at least
+ * `floor`, which says how late the event can really begin: its length runs from there.
  */
 function tighten(link: Link, token: AcceptedToken, untrusted: Untrusted, now: Millis, log: LimitsEvent[]): readonly HeldEvent[] {
   const latest = untrusted.carried ? untrusted.floor : Math.max(untrusted.floor, token.exp);
@@ -92,8 +93,9 @@ function tighten(link: Link, token: AcceptedToken, untrusted: Untrusted, now: Mi
     // Time has come at least as far as `floor`: an event that was over then is over.
     if (endOf(event) <= untrusted.floor) continue;
     const startsAt = now + milliseconds(Math.max(0, event.start - latest));
+    const endsAt = now + milliseconds(Math.max(0, event.start - untrusted.floor)) + milliseconds(event.duration);
     log.push({ kind: "cap_scheduled", cap: facts(link, event) });
-    held = [...held, { event, startsAt, endsAt: startsAt + milliseconds(event.duration), inForce: false, timing: "arrival" }];
+    held = [...held, { event, startsAt, endsAt, inForce: false, timing: "arrival" }];
   }
   return held.length <= HELD_EVENTS_MAX ? held : fold(held);
 }

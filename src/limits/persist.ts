@@ -203,7 +203,7 @@ export function restoredLinks(restored: RestoredLimits, now: Millis): readonly L
  */
 function restoredEvent(event: CapEvent, inForce: boolean, utc: EpochSeconds | null, now: Millis): HeldEvent {
   const left: Seconds = utc === null ? event.duration : Math.max(0, endOf(event) - utc);
-  const rest = milliseconds(inForce ? Math.min(left, event.duration) : left);
+  const rest = milliseconds(left);
   if (inForce) return { event, startsAt: now + rest - milliseconds(event.duration), endsAt: now + rest, inForce, timing: "arrival" };
   const wait = utc === null ? 0 : milliseconds(Math.max(0, event.start - utc));
   return {

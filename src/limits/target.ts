@@ -93,12 +93,15 @@ function autonomous(scope: "import" | "export", input: TargetInput, best: Bindin
   return scope === "import" ? tighter(tightest, site.autonomousImport, "static", "", null, lifeSince, null, null) : tightest;
 }
 
-/** An operator's event in force limits this direction, in whichever scope. */
+/**
+ * An operator's event in force limits this direction, in whichever scope, and holds off the failsafe.
+ * One that is only counted from its arrival may be over in truth: it tightens and holds nothing off.
+ */
 export function operatorCap(direction: "import" | "export", links: readonly Link[]): boolean {
   for (const link of links) {
     if (!link.operator) continue;
     for (const held of link.events) {
-      if (held.inForce && (direction === "import" ? held.event.importLimit : held.event.exportLimit) !== null) return true;
+      if (held.inForce && held.timing === "clock" && (direction === "import" ? held.event.importLimit : held.event.exportLimit) !== null) return true;
     }
   }
   return false;

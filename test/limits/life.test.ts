@@ -227,6 +227,17 @@ describe("clock jumps", () => {
     expect(house.limits.import).toMatchObject({ source: "cap", watts: 2_000 });
   });
 
+  it("a clock set back while a cap is in force does not end it before the clock says so", () => {
+    const house = new House();
+    house.tick(house.token([capOf({ duration: 3_600 })], { exp: T0 + 86_400 }));
+    house.run(600);
+    house.utc -= 1_200;
+    house.run(3_000 + 1_199);
+    expect(house.limits.import).toMatchObject({ source: "cap" });
+    house.run(1);
+    expect(house.limits.import).toMatchObject({ source: "release" });
+  });
+
   it("with the clock lost a cap in force runs by monotonic time to its own end", () => {
     const house = new House();
     house.tick(house.token([capOf({ duration: 600 })]));
@@ -252,6 +263,29 @@ describe("clock jumps", () => {
     house.clock = true;
     house.run(400);
     expect(house.limits.import).toMatchObject({ watts: 6_000, source: "cap" });
+  });
+
+  it("a word that came without a clock and has expired by the time it is trusted relaxes nothing", () => {
+    const house = new House();
+    house.tick(house.token([capOf({ importLimit: 3_000, duration: 7_200 })]));
+    house.clock = false;
+    house.tick(house.token([], { exp: house.utc + 60 }));
+    house.run(600);
+    house.clock = true;
+    house.run(60);
+    expect(house.limits.import).toMatchObject({ watts: 3_000, source: "cap" });
+  });
+
+  it("a cap that is only counted from its arrival holds no failsafe off", () => {
+    const house = new House();
+    house.tick(house.token([], { exp: T0 + 120 }));
+    house.clock = false;
+    house.tick(house.token([capOf({ importLimit: 9_000 })]));
+    house.run(119);
+    expect(watts(house.limits.import)).toBe(9_000);
+    house.run(1);
+    expect(house.limits.state).toBe("failsafe");
+    expect(watts(house.limits.import)).toBe(4_200);
   });
 
   it("without a clock since boot a token never ends start or failsafe, and its cap counts from arrival", () => {
