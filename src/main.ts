@@ -7,10 +7,8 @@ import type { Platform } from "../hal/ecma419.js";
 import { safeSetpoint } from "./actuation/actuation.js";
 import type { Profile } from "./actuation/profile.js";
 import { contactMoves } from "./actuation/sg_ready.js";
-import type { Decision } from "./allocation/decision.js";
-import { MODBUS_POLL_MS, STATUS_PUBLISH_MS, TICK_PERIOD_MS } from "./constants.js";
+import { MODBUS_POLL_MS, TICK_PERIOD_MS } from "./constants.js";
 import { start, tick, type Inputs, type Outputs, type State, type Stored } from "./controller.js";
-import { describeLimitsEvent } from "./limits/words.js";
 import { utc } from "./reading/clock.js";
 import { modbusReading } from "./reading/modbus_meter.js";
 import { P1_METER_START, p1Reading, type P1MeterState } from "./reading/p1_meter.js";
@@ -21,10 +19,11 @@ import type { AcceptedToken, CapChannel } from "./token/cap.js";
 import { keyOfEntry } from "./token/keys.js";
 import type { EpochSeconds } from "./units.js";
 import { makeApi, type CapOutcome } from "./services/api.js";
+import { Chronicle } from "./services/chronicle.js";
 import { CapInbox } from "./services/cap_inbox.js";
 import { ContactInputs } from "./services/contacts.js";
 import { DeviceSet } from "./services/device_set.js";
-import { Evidence, type EvidenceData } from "./services/evidence.js";
+import { Evidence } from "./services/evidence.js";
 import { evidenceStream } from "./services/evidence_stream.js";
 import { HttpServer } from "./services/http_server.js";
 import { readLong, writeLong } from "./services/long_text.js";
@@ -33,7 +32,7 @@ import { P1Port, LINE_SETTINGS, type LineSetting } from "./services/p1_port.js";
 import { P1Relay } from "./services/p1_relay.js";
 import { Recorder } from "./services/recording.js";
 import { parseHostPort, parseMqttUrl, type SiteFile } from "./services/site_config.js";
-import { makeStatus, STATUS_EVENTS_MAX, type Status, type StatusEvent } from "./services/status.js";
+import { makeStatus, type Status } from "./services/status.js";
 import { Store } from "./services/store.js";
 
 export interface VangnetOptions {
@@ -51,7 +50,6 @@ export interface VangnetOptions {
 }
 
 const STORE_DOMAIN = "vangnet";
-const HEAD_PUBLISH_MS = 60_000;
 /** Longest a token waits that came while the inbox was full. */
 const BUSY_RETRY_MS = 5_000;
 
@@ -61,13 +59,13 @@ export class Vangnet {
   readonly #site: Site;
   readonly #store: Store;
   readonly #evidence: Evidence;
+  readonly #chronicle: Chronicle;
   readonly #devices: DeviceSet;
   readonly #inputs: ContactInputs;
   readonly #inbox: CapInbox;
   readonly #recorder: Recorder | null;
   #p1: P1Port | null = null;
   #relay: P1Relay | null = null;
-  #link: OperatorLink | null = null;
   #http: HttpServer | null = null;
 
   #state: State;
@@ -76,15 +74,9 @@ export class Vangnet {
   #modbusMeter: PlausibleState = PLAUSIBLE_START;
   #reading: Reading | null = null;
   #tokens: AcceptedToken[] = [];
-  #decided: (Decision | null)[];
-  #events: StatusEvent[] = [];
-  /** What each key last said to each audience; as many as the inbox holds. */
-  readonly #said: { readonly key: string; said: string }[] = [];
   #ticking: unknown;
   #asked = false;
   #closed = false;
-  #publishedAt = -STATUS_PUBLISH_MS;
-  #headAt = -HEAD_PUBLISH_MS;
   readonly #counters = { ticks: 0, faults: 0, readings: 0, implausible: 0, telegramErrors: 0, startFailures: 0 };
 
   constructor(options: VangnetOptions) {
@@ -96,9 +88,9 @@ export class Vangnet {
     this.#store = new Store(platform.storage.open({ path: STORE_DOMAIN }));
     const stored = this.#restore();
     this.#state = start(site, stored, now);
-    this.#decided = site.devices.map(() => null);
     this.#recorder = options.record === undefined ? null : new Recorder(site, stored, now, options.record);
     this.#evidence = new Evidence({ platform, utc: () => this.#utc() });
+    this.#chronicle = new Chronicle(this.#evidence, site, () => this.#utc());
     this.#evidence.append("started", { version: options.version, serial: site.serial });
     this.#devices = new DeviceSet({
       platform, site, file, profileOf,
@@ -117,13 +109,11 @@ export class Vangnet {
       identity: { ean: site.ean, msr: site.msr }, keys: () => keys, store: this.#store, platform, utc: () => this.#utc(),
       onAccepted: (token, occasion) => {
         this.#tokens.push(token);
-        if (occasion === "new" && this.#isNews(token)) {
-          this.#record("accepted", { channel: token.channel, hash: token.hash, kid: token.kid, aud: token.aud, seq: token.seq, exp: token.exp, events: token.events.length });
-        }
+        if (occasion === "new") this.#chronicle.accepted(token);
         this.#ask();
       },
-      onRefused: ({ rule, detail, channel, hash }) => this.#record("refused", { rule, detail, channel, hash }),
-      onStoreFault: (detail) => this.#record("store_fault", { detail }),
+      onRefused: ({ rule, detail, channel, hash }) => this.#chronicle.record("refused", { rule, detail, channel, hash }),
+      onStoreFault: (detail) => this.#chronicle.record("store_fault", { detail }),
     });
     this.#inbox.restore();
 
@@ -141,7 +131,7 @@ export class Vangnet {
     const outputs = this.#outputs!;
     return makeStatus({
       version, now, utc: this.#utc(), site, reading: this.#state.reading, freshness: outputs.budget.freshness, limits: outputs.limits,
-      decisions: outputs.decisions, reports: this.#devices.reports(), mqtt: this.#link?.status ?? null, events: this.#events,
+      decisions: outputs.decisions, reports: this.#devices.reports(), mqtt: this.#chronicle.link?.status ?? null, events: this.#chronicle.events,
       counters: this.#counts(),
     });
   }
@@ -162,7 +152,7 @@ export class Vangnet {
     this.#platform.timer.clear(this.#ticking);
     this.#p1?.close();
     this.#relay?.close();
-    this.#link?.close();
+    this.#chronicle.link?.close();
     this.#http?.close();
     this.#inputs.close();
     this.#devices.close();
@@ -204,14 +194,14 @@ export class Vangnet {
     this.#outputs = outputs;
     this.#keep(outputs.store);
     for (const command of outputs.commands) this.#devices.execute(command);
-    this.#report(outputs);
-    this.#publish(outputs, now);
+    this.#chronicle.report(outputs);
+    this.#chronicle.publish(outputs.events.length > 0, () => JSON.stringify(this.status()), now);
     this.#options.onTick?.(outputs);
   }
 
   #safe(error: unknown): void {
     this.#counters.faults++;
-    this.#record("fault", { detail: String(error) });
+    this.#chronicle.record("fault", { detail: String(error) });
     this.#site.devices.forEach((device, i) => {
       const setpoint = safeSetpoint(device);
       this.#devices.execute(setpoint.kind === "sg_ready"
@@ -241,48 +231,10 @@ export class Vangnet {
   }
 
   #put(key: string, text: string | null): void {
-    if (text !== null && !writeLong(this.#store, key, text)) this.#record("store_fault", { detail: `${key}: ${this.#store.fault ?? "too long"}` });
+    if (text !== null && !writeLong(this.#store, key, text)) this.#chronicle.record("store_fault", { detail: `${key}: ${this.#store.fault ?? "too long"}` });
   }
 
   // ---- What is told ----
-
-  #record(type: string, data: EvidenceData, words?: string): void {
-    this.#evidence.append(type, data);
-    this.#events.push({ time: this.#utc(), type, words: words ?? `${type}: ${Object.values(data).join(" ")}` });
-    if (this.#events.length > STATUS_EVENTS_MAX) this.#events.shift();
-    this.#link?.publishEvent(JSON.stringify({ time: this.#utc(), type, ...data }));
-  }
-
-  #report(outputs: Outputs): void {
-    for (const event of outputs.events) {
-      // Received and accepted is told above; here only what it changed.
-      if (event.kind === "token" && event.effect === "replaces") continue;
-      const { kind, ...data } = event;
-      const words = "after_s" in event || "seconds" in event || "mean_W" in event ? undefined : describeLimitsEvent(event);
-      this.#record(kind, data as EvidenceData, words);
-    }
-    outputs.decisions.forEach((decision, i) => {
-      const before = this.#decided[i];
-      const turned = before === null || before === undefined || before.reason !== decision.reason || before.limit !== decision.limit
-        || (before.setpoint.value === 0) !== (decision.setpoint.value === 0) || (decision.setpoint.kind === "sg_ready" && before.setpoint.value !== decision.setpoint.value);
-      this.#decided[i] = decision;
-      if (turned) this.#evidence.append("commanded", { device: decision.device, kind: decision.setpoint.kind, value: decision.setpoint.value, asked: decision.asked, reason: decision.reason, limit: decision.limit });
-    });
-  }
-
-  #publish(outputs: Outputs, now: number): void {
-    const link = this.#link;
-    if (link === null) return;
-    if (now - this.#publishedAt >= STATUS_PUBLISH_MS || outputs.events.length > 0) {
-      this.#publishedAt = now;
-      link.publishStatus(JSON.stringify(this.status()));
-    }
-    const head = now - this.#headAt >= HEAD_PUBLISH_MS ? this.#evidence.head() : null;
-    if (head !== null) {
-      this.#headAt = now;
-      link.publishHead(JSON.stringify(head));
-    }
-  }
 
   #counts(): Record<string, number> {
     const { requests, timeouts, exceptions } = this.#devices.counters();
@@ -296,20 +248,6 @@ export class Vangnet {
     };
   }
 
-  /**
-   * Whether a token says something else than the one before. A heartbeat says the same again, every
-   * few minutes for years: the log keeps what changed, and `tokensAccepted` counts the rest.
-   */
-  #isNews({ kid, aud, events }: AcceptedToken): boolean {
-    const key = `${kid} ${aud}`;
-    const said = JSON.stringify(events);
-    const known = this.#said.find((one) => one.key === key);
-    if (known?.said === said) return false;
-    if (known) known.said = said;
-    else this.#said.push({ key, said });
-    return true;
-  }
-
   // ---- Services ----
 
   /** A service that cannot start is told and left out: none of them may keep the others from running. */
@@ -318,7 +256,7 @@ export class Vangnet {
       open();
     } catch (error) {
       this.#counters.startFailures++;
-      this.#record("start_failed", { service: name, detail: String(error) });
+      this.#chronicle.record("start_failed", { service: name, detail: String(error) });
       this.#platform.log(`${name}: ${String(error)}`);
     }
   }
@@ -371,7 +309,7 @@ export class Vangnet {
     const broker = file.operator.mqtt;
     if (!broker) return;
     const { host, port, tls } = parseMqttUrl(broker.url)!;
-    this.#link = new OperatorLink({
+    this.#chronicle.link = new OperatorLink({
       platform, serial: site.serial, ean: site.ean, msr: site.msr,
       broker: {
         host, port,

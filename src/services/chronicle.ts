@@ -1,0 +1,101 @@
+/**
+ * What the controller tells of itself: the evidence log, the events of the status page, and the
+ * operator's broker. The links of the chain (CAPS, "Proof"): received → in force → commanded →
+ * measured → released.
+ */
+import type { Decision } from "../allocation/decision.js";
+import { STATUS_PUBLISH_MS } from "../constants.js";
+import type { Outputs } from "../controller.js";
+import { describeLimitsEvent } from "../limits/words.js";
+import type { Site } from "../site.js";
+import type { AcceptedToken } from "../token/cap.js";
+import type { EpochSeconds, Millis } from "../units.js";
+import type { Evidence, EvidenceData } from "./evidence.js";
+import type { OperatorLink } from "./operator_link.js";
+import { STATUS_EVENTS_MAX, type StatusEvent } from "./status.js";
+
+const HEAD_PUBLISH_MS = 60_000;
+
+export class Chronicle {
+  /** Set when the broker's link is open. */
+  link: OperatorLink | null = null;
+  /** The newest last, STATUS_EVENTS_MAX at most. */
+  readonly events: StatusEvent[] = [];
+  readonly #evidence: Evidence;
+  readonly #utc: () => EpochSeconds | null;
+  readonly #decided: (Decision | null)[];
+  /** What each key last said to each audience; as many as the inbox holds. */
+  readonly #said: { readonly key: string; said: string }[] = [];
+  #publishedAt = -STATUS_PUBLISH_MS;
+  #headAt = -HEAD_PUBLISH_MS;
+
+  constructor(evidence: Evidence, site: Site, utc: () => EpochSeconds | null) {
+    this.#evidence = evidence;
+    this.#utc = utc;
+    this.#decided = site.devices.map(() => null);
+  }
+
+  record(type: string, data: EvidenceData, words?: string): void {
+    const time = this.#utc();
+    this.#evidence.append(type, data);
+    this.events.push({ time, type, words: words ?? `${type}: ${Object.values(data).join(" ")}` });
+    if (this.events.length > STATUS_EVENTS_MAX) this.events.shift();
+    this.link?.publishEvent(JSON.stringify({ time, type, ...data }));
+  }
+
+  /**
+   * A heartbeat says the same again, every few minutes for years: the log keeps what changed, and
+   * the counter of accepted tokens the rest.
+   */
+  accepted(token: AcceptedToken): void {
+    const key = `${token.kid} ${token.aud}`;
+    const said = JSON.stringify(token.events);
+    const known = this.#said.find((one) => one.key === key);
+    if (known?.said === said) return;
+    if (known) known.said = said;
+    else this.#said.push({ key, said });
+    const { channel, hash, kid, aud, seq, exp, events } = token;
+    this.record("accepted", { channel, hash, kid, aud, seq, exp, events: events.length });
+  }
+
+  /** What one tick changed. */
+  report(outputs: Outputs): void {
+    for (const event of outputs.events) {
+      // Received and accepted is told above; here only what it changed.
+      if (event.kind === "token" && event.effect === "replaces") continue;
+      const { kind, ...data } = event;
+      const isMeasured = kind === "measured" || kind === "quarter" || kind === "under_limit";
+      this.record(kind, data as EvidenceData, isMeasured ? undefined : describeLimitsEvent(event as Parameters<typeof describeLimitsEvent>[0]));
+    }
+    const { decisions } = outputs;
+    for (let i = 0; i < decisions.length; i++) {
+      const decision = decisions[i]!;
+      if (decision === this.#decided[i]) continue;
+      if (isTurn(this.#decided[i] ?? null, decision)) {
+        const { device, setpoint, asked, reason, limit } = decision;
+        this.#evidence.append("commanded", { device, kind: setpoint.kind, value: setpoint.value, asked, reason, limit });
+      }
+      this.#decided[i] = decision;
+    }
+  }
+
+  /** To the operator: the status now and then and with each event, the head of the chain once a minute. */
+  publish(isNews: boolean, status: () => string, now: Millis): void {
+    if (this.link === null) return;
+    if (isNews || now - this.#publishedAt >= STATUS_PUBLISH_MS) {
+      this.#publishedAt = now;
+      this.link.publishStatus(status());
+    }
+    const head = now - this.#headAt >= HEAD_PUBLISH_MS ? this.#evidence.head() : null;
+    if (head === null) return;
+    this.#headAt = now;
+    this.link.publishHead(JSON.stringify(head));
+  }
+}
+
+/** On, off, another state, another reason or limit: not each step of a ramp. */
+function isTurn(before: Decision | null, after: Decision): boolean {
+  return before === null || before.reason !== after.reason || before.limit !== after.limit
+    || (before.setpoint.value === 0) !== (after.setpoint.value === 0)
+    || (after.setpoint.kind === "sg_ready" && before.setpoint.value !== after.setpoint.value);
+}
