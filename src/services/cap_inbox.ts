@@ -122,8 +122,6 @@ export class CapInbox {
   readonly #queue: Waiting[] = [];
   #verifying: Waiting | null = null;
   #verifyDeadline: Millis = 0;
-  /** Answers to a verification that was given up carry an older number. */
-  #verification = 0;
   /** Per channel: bad signatures since the last accepted token, and when the next one may be checked. */
   readonly #bad: number[] = [0, 0, 0, 0, 0];
   readonly #notBefore: Millis[] = [0, 0, 0, 0, 0];
@@ -201,7 +199,6 @@ export class CapInbox {
   tick(): void {
     const now = this.#options.platform.monotonic(), utc = this.#options.utc();
     if (this.#verifying !== null && now >= this.#verifyDeadline) {
-      this.#verification++;
       this.#finish(this.#verifying, refuse("signature", `the check did not answer within ${VERIFY_TIMEOUT_MS} ms`));
     }
     const isRetry = now >= this.#retryAt;
@@ -227,11 +224,11 @@ export class CapInbox {
     const at = this.#queue.findIndex((waiting) => this.#notBefore[CHANNELS.indexOf(waiting.channel)]! <= now);
     if (at < 0) return;
     const waiting = this.#queue.splice(at, 1)[0]!;
-    const verification = ++this.#verification;
     this.#verifying = waiting;
     this.#verifyDeadline = now + VERIFY_TIMEOUT_MS;
     platform.verifyP256(waiting.key.point, signedBytes(waiting.token), waiting.token.message.signature, (valid) => {
-      if (verification !== this.#verification || this.#verifying !== waiting) return;
+      // A second answer, or one to a verification that was given up, finds another at work.
+      if (this.#verifying !== waiting) return;
       this.#finish(waiting, valid ? null : refuse("signature", `not signed by ${waiting.key.kid}`));
     });
   }
