@@ -143,7 +143,7 @@ export class CapInbox {
     for (let slot = 0; slot < TOKEN_SLOTS_MAX; slot++) {
       const loaded = store.load(slotKey(slot));
       if (loaded.kind === "absent") continue;
-      const record = loaded.kind === "value" ? decodeRecord(loaded.bytes, platform.sha256) : null;
+      const record = loaded.kind === "value" ? decodeRecord(loaded.bytes, (data) => platform.sha256(data)) : null;
       if (record === null) {
         lost++;
         this.#storeFault(`${slotKey(slot)} holds no readable record`);
@@ -298,7 +298,7 @@ export class CapInbox {
 
   #write(held: Held): void {
     const { platform, store } = this.#options;
-    held.isStored = store.write(slotKey(held.slot), encodeRecord(held.record, platform.sha256));
+    held.isStored = store.write(slotKey(held.slot), encodeRecord(held.record, (data) => platform.sha256(data)));
     if (held.isStored) return;
     this.#retryAt = platform.monotonic() + TOKEN_STORE_RETRY_MS;
     this.#storeFault(`${slotKey(held.slot)} was not written: sequence ${held.seq} of ${held.kid} for ${held.aud} may only tighten`);
