@@ -61,7 +61,8 @@ function runOf(w: typeof world extends fc.Arbitrary<infer T> ? T : never): Run {
     site, seconds: 1_500, limitsAt,
     house: {
       seed: w.seed, period, base: w.base, swing: w.swing, appliance: w.swing === 0 ? 0 : 1 / 90, applianceWatts: 3_000,
-      measures: w.measures, sun: w.sun, appetite: w.appetite, meter: w.meter,
+      // A device that neither measures nor draws what it is told can only be found out step by step.
+      measures: w.measures, sun: w.sun, appetite: w.appetite.map((share, i) => (w.measures[i] ? share : 1)), meter: w.meter,
     },
     offline: (i, second) => w.offline.some((o) => o.device === i && second >= o.from && second < o.from + o.length),
     silent: (second) => w.gaps.some((g) => second >= g.from && second < g.from + g.length * (period / 1_000)),
