@@ -43,6 +43,8 @@ export interface VangnetOptions {
   version: string;
   /** PEM of the broker's authority, where site.json names a file. */
   authority?: Uint8Array;
+  /** How much evidence is kept; default what a board's flash holds. */
+  evidenceSegments?: number;
   /** Takes the lines of a recording (services/recording.ts). */
   record?: (line: string) => void;
   /** After each tick. */
@@ -89,7 +91,7 @@ export class Vangnet {
     const stored = this.#restore();
     this.#state = start(site, stored, now);
     this.#recorder = options.record === undefined ? null : new Recorder(site, stored, now, options.record);
-    this.#evidence = new Evidence({ platform, utc: () => this.#utc() });
+    this.#evidence = new Evidence({ platform, utc: () => this.#utc(), ...(options.evidenceSegments === undefined ? {} : { segmentsMax: options.evidenceSegments }) });
     this.#chronicle = new Chronicle(this.#evidence, site, () => this.#utc());
     this.#evidence.append("started", { version: options.version, serial: site.serial });
     this.#devices = new DeviceSet({
@@ -112,8 +114,8 @@ export class Vangnet {
         if (occasion === "new") this.#chronicle.accepted(token);
         this.#ask();
       },
-      onRefused: ({ rule, detail, channel, hash }) => this.#chronicle.record("refused", { rule, detail, channel, hash }),
-      onStoreFault: (detail) => this.#chronicle.record("store_fault", { detail }),
+      onRefused: ({ rule, detail, channel, hash }) => this.#chronicle.record("refused", { rule, detail, channel, hash }, `token refused (${rule}): ${detail}`),
+      onStoreFault: (detail) => this.#chronicle.record("store_fault", { detail }, `store: ${detail}`),
     });
     this.#inbox.restore();
 

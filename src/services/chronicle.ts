@@ -4,17 +4,20 @@
  * measured → released.
  */
 import type { Decision } from "../allocation/decision.js";
+import type { ComplianceEvent } from "../compliance.js";
 import { STATUS_PUBLISH_MS } from "../constants.js";
 import type { Outputs } from "../controller.js";
-import { describeLimitsEvent } from "../limits/words.js";
+import type { LimitsEvent } from "../limits/limits.js";
+import { describeLimitsEvent, describeWatts } from "../limits/words.js";
 import type { Site } from "../site.js";
-import type { AcceptedToken } from "../token/cap.js";
+import type { AcceptedToken, CapChannel } from "../token/cap.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import type { Evidence, EvidenceData } from "./evidence.js";
 import type { OperatorLink } from "./operator_link.js";
 import { STATUS_EVENTS_MAX, type StatusEvent } from "./status.js";
 
 const HEAD_PUBLISH_MS = 60_000;
+const CHANNELS: Readonly<Record<CapChannel, string>> = { mqtt: "MQTT", p1: "the meter's text field", http: "HTTP", file: "a file", store: "the store" };
 
 export class Chronicle {
   /** Set when the broker's link is open. */
@@ -55,7 +58,8 @@ export class Chronicle {
     if (known) known.said = said;
     else this.#said.push({ key, said });
     const { channel, hash, kid, aud, seq, exp, events } = token;
-    this.record("accepted", { channel, hash, kid, aud, seq, exp, events: events.length });
+    this.record("accepted", { channel, hash, kid, aud, seq, exp, events: events.length },
+      `word from the operator by ${CHANNELS[channel]}: ${events.length === 0 ? "no cap" : events.length === 1 ? "one cap" : `${events.length} caps`} (sequence ${seq})`);
   }
 
   /** What one tick changed. */
@@ -64,8 +68,7 @@ export class Chronicle {
       // Received and accepted is told above; here only what it changed.
       if (event.kind === "token" && event.effect === "replaces") continue;
       const { kind, ...data } = event;
-      const isMeasured = kind === "measured" || kind === "quarter" || kind === "under_limit";
-      this.record(kind, data as EvidenceData, isMeasured ? undefined : describeLimitsEvent(event as Parameters<typeof describeLimitsEvent>[0]));
+      this.record(kind, data as EvidenceData, isMeasured(event) ? describeMeasured(event) : describeLimitsEvent(event));
     }
     const { decisions } = outputs;
     for (let i = 0; i < decisions.length; i++) {
@@ -90,6 +93,21 @@ export class Chronicle {
     if (head === null) return;
     this.#headAt = now;
     this.link.publishHead(JSON.stringify(head));
+  }
+}
+
+function isMeasured(event: LimitsEvent | ComplianceEvent): event is ComplianceEvent {
+  return event.kind === "measured" || event.kind === "quarter" || event.kind === "under_limit";
+}
+
+function describeMeasured(event: ComplianceEvent): string {
+  switch (event.kind) {
+    case "under_limit": return `measured: under ${describeWatts(event.watts)} after ${event.after_s} s`;
+    case "quarter": return `measured: quarter-hour mean ${describeWatts(event.mean_W)}${event.limit_W === null ? "" : ` with ${describeWatts(event.limit_W)} allowed`}`;
+    case "measured": {
+      const peak = event.max_W === null ? "" : `, highest ${describeWatts(event.max_W)}`;
+      return `measured over ${event.seconds} s at ${describeWatts(event.watts)}: ${event.above_s} s above, ${event.above_uncontrolled_s} s of them by load that nobody controls${peak}`;
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { createWriteStream, readFileSync, type WriteStream } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { nodePlatform } from "../../hal/node/platform.js";
+import { EVIDENCE_HOST_SEGMENTS_MAX } from "../../src/constants.js";
 import { Vangnet } from "../../src/main.js";
 import { Narrator } from "../../src/services/recording.js";
 import { readSite } from "../../src/services/site_config.js";
@@ -42,7 +43,7 @@ export async function run(args: string[]): Promise<number> {
   const recording: WriteStream | null = options.record === undefined ? null : createWriteStream(options.record);
   const narrator = new Narrator(read.site);
   const controller = new Vangnet({
-    platform, ...read, version,
+    platform, ...read, version, evidenceSegments: EVIDENCE_HOST_SEGMENTS_MAX,
     ...(authority === undefined ? {} : { authority }),
     ...(recording === null ? {} : { record: (line: string) => { recording.write(`${line}\n`); } }),
     onTick: (outputs) => {
