@@ -83,6 +83,8 @@ export class Checker {
     this.#loads = [];
     this.#overSince = [null, null, null, null];
     this.#quietSince = now;
+    // A release may fall back to where it began: without its clock the controller knows no better.
+    this.#release = null;
     for (const watch of this.#watch) {
       const last = watch.blocks.at(-1);
       if (last !== undefined && last.end === null) Object.assign(last, { end: now, cut: true });
@@ -314,7 +316,9 @@ export class Checker {
       const device = this.#site.devices[i]!;
       if (!reports[i]!.online || reports[i]!.wants === false) watch.oddAt = this.#now;
       if (value === watch.value) return;
-      if (this.#now - this.#quietSince > 200_000) this.#breach(12, `${device.id} from ${watch.value} to ${value} after ${this.#now - this.#quietSince} ms without a change`);
+      // An inverter that does not tell what it makes is felt for, step by step.
+      const felt = device.kind === "inverter" && reports[i]!.power === null;
+      if (!felt && this.#now - this.#quietSince > 200_000) this.#breach(12, `${device.id} from ${watch.value} to ${value} after ${this.#now - this.#quietSince} ms without a change`);
       if (watch.value !== null && watch.value > 0 && value <= 0) watch.offAt = this.#now;
       if (watch.value !== null) {
         watch.past.push({ value: watch.value, until: this.#now });
@@ -350,8 +354,12 @@ export class Checker {
         if (l === h || !(load(low) || low.kind === "battery") || low.priority < high.priority || !calm(l)) continue;
         const above = this.#watch[l]!.value! - least;
         if (above <= Math.max(stepOf(low), 500 * lowScale) || above / lowScale <= crumb / scale) continue; // crumbs too small for the other
-        const shared = [0, 1, 2].some((p) => high.phases[p] && low.phases[p] && this.#left(p + 1, held, reports) < stepOf(high) / scale)
-          || (limits.import.kind === "limit" && this.#left(0, held, reports, limits.import.watts - MARGIN_W) < stepOf(high) * (high.kind === "ev" ? this.#wattsOf(high, 1, reports) : 1));
+        // Everything that keeps the higher one from its next step must be something the lower one draws on.
+        const need = stepOf(high) / scale;
+        const full = [0, 1, 2].filter((p) => high.phases[p] && this.#left(p + 1, held, reports) < need);
+        const fullWatts = limits.import.kind === "limit" && this.#left(0, held, reports, limits.import.watts - MARGIN_W) < this.#wattsOf(high, need, reports);
+        const fullScope = limits.controllable.kind === "limit";
+        const shared = !fullScope && (full.length > 0 || fullWatts) && full.every((p) => low.phases[p]);
         if (!shared) continue;
         if (low.priority > high.priority || low.kind === "battery") this.#breach(11, `${low.id} has ${above} above its minimum while ${high.id} is ${short} short`);
         else {
