@@ -8,11 +8,11 @@
  * need it are listed as skipped.
  */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { missing } from "../need.js";
 
 const MINUTES = 60_000;
@@ -68,6 +68,55 @@ export interface Answer<T> {
   readonly value: T;
   /** XS's own count of bytecodes run. */
   readonly computrons: number;
+  /** Slots handed out since the last collection; a slot is 16 bytes on an ESP32. */
+  readonly slots: number;
+}
+
+/**
+ * What preloading does to the firmware's modules, as near as the npm engine comes to it: whatever
+ * stands at the top of a module of src/ is frozen with all that hangs on it, Map and Set cannot be
+ * changed any more, and so are the built-in objects. `vangnetPreloaded()` then says how many typed
+ * arrays it watches, and what those held that have changed since.
+ */
+const PRELOAD = `
+  var vangnetTyped = [];
+  function vangnetRefuse() { throw new TypeError("preloaded: read-only"); }
+  function vangnetFreeze(value) {
+    if ((typeof value !== "object" && typeof value !== "function") || value === null || Object.isFrozen(value)) return;
+    if (ArrayBuffer.isView(value)) { vangnetTyped.push([value, Array.prototype.join.call(value)]); return; }
+    if (value instanceof Map || value instanceof Set || value instanceof WeakMap) value.set = value.add = value.delete = value.clear = vangnetRefuse;
+    Object.freeze(value);
+    for (const key of Reflect.ownKeys(value)) {
+      const property = Object.getOwnPropertyDescriptor(value, key);
+      vangnetFreeze(property.value); vangnetFreeze(property.get); vangnetFreeze(property.set);
+    }
+  }
+  function vangnetPreload(list) { for (const value of list) vangnetFreeze(value); }
+  globalThis.vangnetPreloaded = () => ({
+    watched: vangnetTyped.length,
+    changed: vangnetTyped.filter(([view, was]) => Array.prototype.join.call(view) !== was).map(([, was]) => was),
+  });
+`;
+const FREEZE_BUILT_IN = `for (const name of Object.getOwnPropertyNames(globalThis)) {
+  const value = globalThis[name];
+  if (name !== "globalThis" && (typeof value === "function" || typeof value === "object") && value !== null && value !== globalThis) {
+    Object.freeze(value); if (value.prototype) Object.freeze(value.prototype);
+  }
+}`;
+const preload: Plugin = {
+  name: "preload",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+      const text = readFileSync(path, "utf8");
+      const names = [...text.matchAll(/^(?:export )?(?:const|class|function) (\w+)/gm)].map((match) => match[1]!);
+      return { contents: `${text}\n;vangnetPreload([${names.join(", ")}]);\n`, loader: "ts" };
+    });
+  },
+};
+
+export interface EngineOptions {
+  /** Freeze as preloading does. */
+  readonly preload?: boolean;
 }
 
 /** One XS machine with the bundle of `entry` loaded. */
@@ -84,7 +133,7 @@ export class Engine {
     });
   }
 
-  static async start(entry: string): Promise<Engine> {
+  static async start(entry: string, options: EngineOptions = {}): Promise<Engine> {
     const root = packageRoot();
     if (root === null) throw new Error("@agoric/xsnap not installed");
     const engine = new Engine(ensureWorker(root));
@@ -92,6 +141,7 @@ export class Engine {
       entryPoints: [entry], bundle: true, write: false, format: "iife", globalName: "vangnet", platform: "neutral",
       // XS 13 has a class-field bug: lower to es2021.
       target: "es2021",
+      ...(options.preload ? { plugins: [preload], banner: { js: PRELOAD } } : {}),
     });
     await engine.#command("e", bundle.outputFiles[0]!.text);
     await engine.#command("e", `
@@ -101,20 +151,21 @@ export class Engine {
         const result = vangnet[name](...args);
         return encoder.encode(JSON.stringify(result === undefined ? null : result)).buffer;
       };`);
+    if (options.preload) await engine.#command("e", `vangnet.vangnetPreloaded = vangnetPreloaded; ${FREEZE_BUILT_IN}`);
     return engine;
   }
 
   /** Calls an exported function of the bundle. Arguments and value pass as JSON. */
   async call<T>(name: string, ...args: unknown[]): Promise<Answer<T>> {
-    const { body, computrons } = await this.#command("?", JSON.stringify([name, args]));
-    return { value: JSON.parse(body) as T, computrons };
+    const { body, computrons, slots } = await this.#command("?", JSON.stringify([name, args]));
+    return { value: JSON.parse(body) as T, computrons, slots };
   }
 
   stop(): void {
     (this.#process.stdio[3] as Writable).end();
   }
 
-  async #command(kind: string, text: string): Promise<{ body: string; computrons: number }> {
+  async #command(kind: string, text: string): Promise<{ body: string; computrons: number; slots: number }> {
     const payload = Buffer.from(kind + text, "utf8");
     const message = await new Promise<Buffer>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
@@ -122,8 +173,8 @@ export class Engine {
     });
     if (message[0] !== 0x2e) throw new Error(`XS: ${message.subarray(1).toString()}`);
     const split = message.indexOf(1);
-    const meter = JSON.parse(message.subarray(1, split).toString()) as { compute: number };
-    return { body: message.subarray(split + 1).toString(), computrons: meter.compute };
+    const meter = JSON.parse(message.subarray(1, split).toString()) as { compute: number; currentHeapCount: number };
+    return { body: message.subarray(split + 1).toString(), computrons: meter.compute, slots: meter.currentHeapCount };
   }
 
   #receive(chunk: Buffer): void {
