@@ -279,7 +279,7 @@ export class House {
 
   /** The default car at its full 16 A. */
   charging(id = "charger"): void {
-    this.until(() => this.told(id) === 16_000 && this.phases[0] > 0, 400, `${id} at 16 A`);
+    this.until(() => this.told(id) === 16_000 && this.models.get(id)!.watts[0] > 3_000, 400, `${id} at 16 A`);
     this.run(15);
   }
 
