@@ -64,6 +64,8 @@ export class Checker {
   #readingAt = 0;
   /** Load beside the controlled devices as the newest telegram shows it, W, L1, L2, L3. */
   #load: Load | null = null;
+  /** The same at least: what is surely not theirs. */
+  #sure: Load | null = null;
   #loads: { at: number; load: Load }[] = [];
   #overSince: [number | null, number | null, number | null, number | null] = [null, null, null, null];
   #signature = "";
@@ -232,7 +234,7 @@ export class Checker {
     // A device that does not measure is believed until it has settled; only then the meter shows it lied.
     const blind = this.#site.devices.some((device, i) => (load(device) || device.kind === "battery") && reports[i]!.power === null && reports[i]!.current.every((one) => one === null));
     const patience = (reading.period <= 2_000 ? 15_000 : 72_000) + (blind ? this.#settle() + 5_000 : 0);
-    const beside = this.#load!;
+    const beside = this.#sure!;
     const odd = this.#watch.some((w) => w.oddAt !== null && this.#now - w.oddAt < 60_000);
     const settledWatts = limits.import.kind === "limit" && reading.net > limits.import.watts && beside[0] <= limits.import.watts - MARGIN_W;
     const places: [string, boolean][] = [[`net ${reading.net} W`, settledWatts]];
@@ -401,6 +403,21 @@ export class Checker {
   #takeReading({ now, reports }: Observation, reading: Reading): void {
     this.#reading = reading;
     this.#readingAt = now;
+    this.#load = this.#beside(reading, now, reports, Math.max);
+    this.#sure = this.#beside(reading, now, reports, Math.min);
+    this.#loads.push({ at: now, load: this.#load });
+    this.#site.devices.forEach((device, i) => {
+      const watch = this.#watch[i]!;
+      const draws = this.#draws(device, reports[i]!);
+      if (watch.value === null || isSg(device) || draws === null || device.kind === "inverter") return;
+      const scale = device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000;
+      const settling = watch.changedAt !== null && now - watch.changedAt < this.#settle();
+      if (!settling && draws > watch.value / scale + 1_000) watch.oddAt = now;
+    });
+  }
+
+  /** The meter's value less the controlled devices: what they draw, and while they settle the most or the least it can be. */
+  #beside(reading: Reading, now: number, reports: readonly DeviceReport[], pick: (...values: number[]) => number): Load {
     const load: Load = [reading.net, null, null, null];
     for (let p = 0; p < this.#site.connection.phases; p++) load[p + 1] = signedAmps(this.#site, reading, p);
     this.#site.devices.forEach((device, i) => {
@@ -408,32 +425,25 @@ export class Checker {
       const report = reports[i]!;
       if (isSg(device) || device.kind === "inverter" || !report.online || watch.value === null) return;
       const settling = watch.changedAt !== null && now - watch.changedAt < this.#settle();
-      const told = Math.max(watch.value, ...watch.past.filter((past) => now - past.until < this.#settle()).map((past) => past.value));
-      const draws = this.#draws(device, report);
-      if (draws !== null && !settling && draws > told / (device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000) + 1_000) watch.oddAt = now;
+      const told = pick(watch.value, ...watch.past.filter((past) => now - past.until < this.#settle()).map((past) => past.value));
+      const drawn = (measured: number | null) => (measured === null ? told : settling ? pick(told, measured) : measured);
+      let watts = 0;
+      for (let p = 0; p < 3; p++) {
+        if (!device.phases[p] || device.kind !== "ev") continue;
+        const amps = drawn(report.current[p] ?? (report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, reports)));
+        watts += (amps * this.#voltage(p, reports)) / 1_000_000;
+        if (load[p + 1] !== null) (load[p + 1] as number) -= amps;
+      }
       if (device.kind === "ev") {
-        let watts = 0;
-        for (let p = 0; p < 3; p++) {
-          if (!device.phases[p]) continue;
-          const even = report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, reports);
-          const measured = report.current[p] ?? even;
-          const amps = measured === null ? told : settling ? Math.max(told, measured) : measured;
-          watts += (amps * this.#voltage(p, reports)) / 1_000_000;
-          const rest = load[p + 1] as number | null;
-          if (rest !== null) load[p + 1] = rest - amps;
-        }
         load[0] -= report.power !== null && !settling ? report.power : watts;
-      } else {
-        const watts = report.power === null ? told : settling ? Math.max(told, report.power) : report.power;
-        load[0] -= watts;
-        for (let p = 0; p < 3; p++) {
-          const rest = load[p + 1] as number | null;
-          if (device.phases[p] && rest !== null) load[p + 1] = rest - this.#ampsOf(device, watts, p, reports);
-        }
+        return;
+      }
+      load[0] -= drawn(report.power);
+      for (let p = 0; p < 3; p++) {
+        if (device.phases[p] && load[p + 1] !== null) (load[p + 1] as number) -= this.#ampsOf(device, drawn(report.power), p, reports);
       }
     });
-    this.#load = load;
-    this.#loads.push({ at: now, load });
+    return load;
   }
 
   #draws(device: Device, report: DeviceReport): number | null {

@@ -95,6 +95,7 @@ export function allocationTick(site: Site, state: AllocationState, input: Alloca
     serveInverters(plan, feedIn);
   }
   const sg = servePumps(plan, rooms, utcOffset);
+  if (state.decisions.length === 0) forgetStart(commanded);
   const decisions = decide(plan);
   const firstClock = state.utcOffset === null && utcOffset !== null;
   return {
@@ -102,6 +103,13 @@ export function allocationTick(site: Site, state: AllocationState, input: Alloca
     decisions,
     persistChanged: logChanged(state.sg, sg, firstClock),
   };
+}
+
+/** What was assumed before the first tick was never told to anybody. */
+function forgetStart(commanded: DeviceState[]): void {
+  for (let index = 0; index < commanded.length; index++) {
+    if (commanded[index]!.recent.length > 0) commanded[index] = { ...commanded[index]!, recent: [] };
+  }
 }
 
 /** One tick's work. The arrays are its own and filled in; everything else is read. */
@@ -150,7 +158,7 @@ function judgeOverload(plan: Plan): Millis | null {
     if (!concerned || (one.changedAt !== null && now - one.changedAt < settle)) continue;
     const draws = drawn(device, input.reports[index]!, voltage);
     const scale = consumer(device, index, one.setpoint, input.budget).scale;
-    if (draws !== null && draws * scale <= one.setpoint + DERATE_ABOVE_MA * scale) continue;
+    if (draws !== null && draws <= one.setpoint + DERATE_ABOVE_MA * scale) continue;
     const half = one.derateTo === null ? Math.floor(one.setpoint / 2 / device.step) * device.step : 0;
     plan.commanded[index] = { ...one, derateTo: half, derateUntil: now + DERATE_MS };
     acted = true;

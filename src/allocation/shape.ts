@@ -5,7 +5,7 @@ import { replaced } from "../budget/commanded.js";
 import { phaseVolts } from "../budget/controlled.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { Device } from "../site.js";
-import type { Milliamps, Millis, PerPhase } from "../units.js";
+import type { Millis, PerPhase } from "../units.js";
 import type { Consumer } from "./rooms.js";
 import type { DeviceState } from "./state.js";
 
@@ -52,13 +52,18 @@ export function setSafe(state: DeviceState, safe: number, keepOffTime: boolean, 
   return next.startSince === null && next.unusedSince === null ? next : { ...next, startSince: null, unusedSince: null };
 }
 
-/** What the device draws, in mA per phase it uses; null where it does not say. */
-export function drawn(device: Device, report: DeviceReport, voltage: PerPhase<number>): Milliamps | null {
+/** What the device draws, in its setpoint's unit; null where it does not say. */
+export function drawn(device: Device, report: DeviceReport, voltage: PerPhase<number>): number | null {
+  if (device.kind !== "ev" && report.power !== null) return report.power;
   let most: number | null = null;
+  let watts = 0;
   for (let phase = 0; phase < 3; phase++) {
     const here = device.phases[phase] ? report.current[phase]! : null;
-    if (here !== null && (most === null || here > most)) most = here;
+    if (here === null) continue;
+    watts += Math.trunc((here * voltage[phase]!) / 1_000_000);
+    if (most === null || here > most) most = here;
   }
+  if (device.kind !== "ev") return most === null ? null : watts;
   if (most !== null) return most;
   return report.power === null ? null : Math.trunc((report.power * 1_000_000) / phaseVolts(device, voltage));
 }
@@ -67,14 +72,14 @@ export function drawn(device: Device, report: DeviceReport, voltage: PerPhase<nu
  * A share that lies unused is handed on: a device that draws clearly less than it may, for a minute,
  * asks for no more than what it draws and UNUSED_MA. It rises again as soon as it takes that.
  */
-export function unusedSince(one: Consumer, state: DeviceState, draws: Milliamps | null, settle: Millis, now: Millis): Millis | null {
+export function unusedSince(one: Consumer, state: DeviceState, draws: number | null, settle: Millis, now: Millis): Millis | null {
   if (draws === null || state.setpoint <= 0 || (state.changedAt !== null && now - state.changedAt < settle && state.unusedSince === null)) return null;
   // Once reduced, the setpoint lies at most a step above what is drawn and UNUSED_MA.
-  return state.setpoint - draws * one.scale >= UNUSED_MA * one.scale ? state.unusedSince ?? now : null;
+  return state.setpoint - draws >= UNUSED_MA * one.scale ? state.unusedSince ?? now : null;
 }
 
-export function unusedMaximum(one: Consumer, since: Millis | null, draws: Milliamps | null, now: Millis): number {
+export function unusedMaximum(one: Consumer, since: Millis | null, draws: number | null, now: Millis): number {
   if (since === null || draws === null || now - since < UNUSED_HOLD_MS) return one.maximum;
-  const wanted = Math.ceil(((draws + UNUSED_MA) * one.scale) / one.step) * one.step;
+  const wanted = Math.ceil((draws + UNUSED_MA * one.scale) / one.step) * one.step;
   return Math.min(one.maximum, Math.max(one.minimum, wanted));
 }
