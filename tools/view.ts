@@ -9,9 +9,11 @@ const colour = (text: string, code: number): string => `\x1b[${code}m${text}\x1b
 export interface Heading { readonly title: string; readonly lines: readonly string[] }
 
 export function screen(status: Status, heading: Heading, width: number): string {
-  const lines: string[] = [bold(heading.title), ...heading.lines.map(dim), ""];
+  // The heading is there to be copied: the terminal may wrap it, nothing is cut off.
+  const top = [bold(heading.title), ...heading.lines.map(dim)];
+  const lines: string[] = [""];
   const { reading, limits, link } = status;
-  const time = status.clock.time === null ? "clock not trusted yet" : new Date(status.clock.time * 1000).toLocaleTimeString("nl-NL", { timeZone: "Europe/Amsterdam" });
+  const time = status.clock.time === null ? "clock not trusted yet" : clock(status.clock.time);
   lines.push(`${time}   ${bold("net")} ${reading.freshness === "fresh" ? kilowatts(reading.net) : colour(kilowatts(reading.net), 31)}   meter ${reading.freshness}   link ${link.mqtt === null ? "none" : link.mqtt.state}`);
   reading.phases.forEach((phase, i) => {
     lines.push(`  L${i + 1} ${kilowatts(phase.power)}  ${phase.current === null ? "   ?  " : `${(phase.current / 1000).toFixed(1).padStart(5)} A`}  ${phase.voltage === null ? "  ?    " : `${(phase.voltage / 1000).toFixed(1)} V`}  ${bar(phase.power)}`);
@@ -20,16 +22,18 @@ export function screen(status: Status, heading: Heading, width: number): string 
   const words = limits.import === null ? "no limit" : limits.import.words;
   lines.push(`${bold("limit")} ${limits.import !== null && ["cap", "contact", "failsafe", "start", "voltage"].includes(limits.import.source) ? colour(words, 33) : words}  ${dim(`(${limits.state})`)}`);
   if (limits.controllable !== null) lines.push(`      controllable devices: ${limits.controllable.words}`);
-  if (limits.next !== null) lines.push(dim(`      next: ${limits.next.importLimit ?? "no"} W from ${new Date(limits.next.start * 1000).toLocaleTimeString("nl-NL", { timeZone: "Europe/Amsterdam" })}`));
+  if (limits.next !== null) lines.push(dim(`      next: ${limits.next.importLimit ?? "no"} W from ${clock(limits.next.start)}`));
   lines.push("");
   for (const device of status.devices) {
     const measured = device.measured.power === null ? "" : dim(`  now ${kilowatts(device.measured.power).trim()}`);
     lines.push(`  ${device.online ? "●" : colour("○", 31)} ${device.words}${measured}${device.fault === null ? "" : colour(`  ${device.fault}`, 31)}`);
   }
   lines.push("");
-  for (const event of status.events.slice(-6)) lines.push(dim(`  ${event.time === null ? "" : new Date(event.time * 1000).toISOString().slice(11, 19)} ${event.words}`));
-  return lines.map((line) => cut(line, width)).join("\n");
+  for (const event of status.events.slice(-6)) lines.push(dim(`  ${event.time === null ? "" : clock(event.time)} ${event.words}`));
+  return [...top, ...lines.map((line) => cut(line, width))].join("\n");
 }
+
+const clock = (epoch: number): string => new Date(epoch * 1000).toLocaleTimeString("nl-NL", { timeZone: "Europe/Amsterdam" });
 
 function bar(watts: number | null): string {
   if (watts === null) return "";
