@@ -107,7 +107,7 @@ export function tick(site: Site, state: State, inputs: Inputs, now: Millis): { s
       store: {
         limits: limits.state.revision === state.limits.revision ? null : limitsPersist(limits.state),
         sgReady: allocation.persistChanged ? sgPersist(allocation.state) : null,
-        clock: changed(clockPersist(state.clock, now), clockPersist(clock, now)),
+        clock: clock === state.clock ? null : changed(clockPersist(state.clock, now), clockPersist(clock, now)),
       },
     },
   };

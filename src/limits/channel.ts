@@ -1,9 +1,11 @@
 import { LINK_LIFE_MAX_S, RAISE_DELAY_MAX_MS, RAISE_RAMP_MS, RELEASE_MAX_MS } from "../constants.js";
+import type { Site } from "../site.js";
 import type { EpochSeconds, Millis, Watts } from "../units.js";
 import type { LimitsEvent, Scope } from "./event.js";
 import { NO_LIMIT, type Limit, type LimitSource } from "./limit.js";
 import { spreadOver } from "./spread.js";
 import type { Binding, Channel, Rise } from "./state.js";
+import { topOf } from "./top.js";
 
 /*
  * Lower at once, higher slowly (CAPS, Life 4). The level is the least of three: the target (what
@@ -15,9 +17,7 @@ export const FREE: Channel = { level: null, binding: null, release: null, raise:
 
 export interface ChannelContext {
   readonly scope: Scope;
-  readonly serial: string;
-  /** Where a release ends, and the limit with it. */
-  readonly top: Watts;
+  readonly site: Site;
   readonly utc: EpochSeconds | null;
   /** The tick before. */
   readonly before: Millis;
@@ -100,21 +100,21 @@ function releaseOf(channel: Channel, from: Watts, unseen: Rise | null, ctx: Chan
   const binding = channel.binding;
   const id = binding === null ? "" : binding.id === "" ? binding.source : binding.id;
   const whole = binding === null ? 0 : releaseTime(binding, now);
-  let delay = spreadOver(whole, ctx.serial, id);
+  let delay = spreadOver(whole, ctx.site.serial, id);
   let ramp = Math.floor(whole / 2);
   if (unseen !== null) {
     // Not faster than the release that was under way before.
     delay = Math.max(delay, unseen.begin + unseen.delay - now);
     ramp = Math.max(ramp, unseen.begin + unseen.delay + unseen.ramp - now - delay);
   }
-  return { id, from, to: Math.max(from, ctx.top), begin: now, delay, ramp, beginUtc: ctx.utc };
+  return { id, from, to: Math.max(from, topOf(ctx.site, ctx.scope)), begin: now, delay, ramp, beginUtc: ctx.utc };
 }
 
 function raiseOf(channel: Channel, from: Watts, to: Watts, ctx: ChannelContext): Rise {
   const binding = channel.binding;
   const id = binding === null ? "" : binding.id === "" ? binding.source : binding.id;
   return {
-    id, from, to, begin: ctx.now, delay: spreadOver(RAISE_DELAY_MAX_MS, ctx.serial, id), ramp: RAISE_RAMP_MS, beginUtc: ctx.utc,
+    id, from, to, begin: ctx.now, delay: spreadOver(RAISE_DELAY_MAX_MS, ctx.site.serial, id), ramp: RAISE_RAMP_MS, beginUtc: ctx.utc,
   };
 }
 

@@ -61,6 +61,13 @@ export function droopStart(low: boolean): DroopState {
  */
 export function droopStep(law: DroopLaw, state: DroopState, x: Millivolts, at: Millis, serial: string): DroopState {
   if (state.at !== null && at <= state.at) return state;
+  if (state.filtered !== null && !state.low && !state.floored && x >= law.full + DROOP_DITHER_MV) {
+    // An ordinary voltage, whatever this house's dither is.
+    const filtered = filter(law, state, x, at, law.floor);
+    if (filtered >= (law.full + DROOP_DITHER_MV) * 1_000) {
+      return { filtered, at, fraction: 1_000, tripSince: null, floored: false, lockoutUntil: null, restarts: state.restarts, low: false };
+    }
+  }
   const dither = Math.floor((spread16(serial, "dither") * 2 * DROOP_DITHER_MV) / 65_536) - DROOP_DITHER_MV;
   const floor = law.floor + dither;
 

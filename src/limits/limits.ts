@@ -1,5 +1,5 @@
 import type { DeviceReport } from "../reading/report.js";
-import { NOMINAL_MV, type Site } from "../site.js";
+import type { Site } from "../site.js";
 import type { EpochSeconds, Milliamps, Millis, PerPhase, Permille, Watts } from "../units.js";
 import { FUSE_MARGIN_MA, STALE_SAFE_PERIODS } from "../constants.js";
 import { channelStep, limit, resumeRise, type ChannelContext } from "./channel.js";
@@ -8,11 +8,11 @@ import type { ContactState, LimitsEvent, Scope } from "./event.js";
 import { nextLife } from "./life.js";
 import { NO_LIMIT, type Limit, type Limits, type UpcomingCap } from "./limit.js";
 import { acceptToken, advance, endOf, isAlive, prune, retime } from "./link.js";
-import { ratedConsumption, ratedProduction } from "./par14a.js";
 import { restoredChannel, restoredLinks, type RestoredLimits } from "./persist.js";
 import type { Channel, ContactMemory, LimitsInput, LimitsState, Link } from "./state.js";
 import { operatorCap, targetOf, type TargetInput } from "./target.js";
 import { tariffStep, tariffTarget, type TariffState } from "./tariff.js";
+import { topOf } from "./top.js";
 import { reportedVoltage, voltageNow, type Voltage } from "./voltage.js";
 
 export { limitsPersist, limitsRestore, type RestoredLimits } from "./persist.js";
@@ -79,7 +79,8 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
   if (life !== state.life) log.push({ kind: "state", from: state.life, to: life });
   const lifeSince = life === state.life ? state.lifeSince : now;
 
-  const voltage = voltageNow(site, input.reading, input.deviceVoltage ?? reportedVoltage(input.reports ?? NO_REPORTS, now), now);
+  const voltage = voltageNow(site, input.reading, null, now)
+    ?? voltageNow(site, null, input.deviceVoltage ?? reportedVoltage(input.reports ?? NO_REPORTS, now), now);
   const voltageKnown = voltage !== null;
   if (voltageKnown !== state.voltageKnown) log.push({ kind: "voltage", known: voltageKnown });
   const voltageSince = voltageKnown === state.voltageKnown ? state.voltageSince : now;
@@ -90,16 +91,13 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
     ? state.tariff : tariffStep(site.tariffTarget, state.tariff, input.reading);
 
   const target: TargetInput = { site, life, lifeSince, linkAlive, links: links.links, contacts, voltageKnown, voltageSince };
-  const step = (scope: Scope, channel: Channel): Channel => {
-    const ctx: ChannelContext = { scope, serial: site.serial, top: topOf(site, scope), utc, before: state.at, now };
-    return channelStep(resumed(channel, state, utc, now), targetOf(scope, target), ctx, log);
-  };
   const next: LimitsState = {
     at: now, life, lifeSince,
     clockUtc: clock.clockUtc, clockAt: clock.clockAt, clockTrusted: trusted, clockSeen: state.clockSeen || trusted,
     links: links.links, linkAlive,
-    import: step("import", state.import), export: step("export", state.export),
-    controllable: step("controllable", state.controllable), production: step("production", state.production),
+    import: stepped("import", state.import, target, state, utc, now, log), export: stepped("export", state.export, target, state, utc, now, log),
+    controllable: stepped("controllable", state.controllable, target, state, utc, now, log),
+    production: stepped("production", state.production, target, state, utc, now, log),
     contacts, voltageKnown, voltageSince, droopImport, droopExport, tariff,
     damaged: links.damaged, announced: true, revision: state.revision, storedUtc: state.storedUtc, storedAt: state.storedAt,
   };
@@ -163,14 +161,16 @@ function clockAfter(state: LimitsState, input: LimitsInput, now: Millis): Pick<L
 }
 
 function operatorAlive(links: readonly Link[], utc: EpochSeconds | null, now: Millis): boolean {
-  for (const link of links) if (link.operator && isAlive(link, utc, now)) return true;
+  for (let i = 0; i < links.length; i++) if (links[i]!.operator && isAlive(links[i]!, utc, now)) return true;
   return false;
 }
 
 function anyInForce(links: readonly Link[]): boolean {
-  for (const link of links) {
-    for (const held of link.events) {
-      if (held.inForce && (held.event.importLimit !== null || held.event.exportLimit !== null)) return true;
+  for (let i = 0; i < links.length; i++) {
+    const { events } = links[i]!;
+    for (let k = 0; k < events.length; k++) {
+      const { inForce, event } = events[k]!;
+      if (inForce && (event.importLimit !== null || event.exportLimit !== null)) return true;
     }
   }
   return false;
@@ -207,29 +207,21 @@ function droop(law: DroopLaw, before: DroopState, voltage: Voltage | null, site:
   return after;
 }
 
+function stepped(
+  scope: Scope, channel: Channel, input: TargetInput, state: LimitsState, utc: EpochSeconds | null, now: Millis, log: LimitsEvent[],
+): Channel {
+  const target = targetOf(scope, input);
+  // Most channels of most ticks: nothing binds, nothing is released.
+  if (target === null && channel.level === null) return channel;
+  const ctx: ChannelContext = { scope, site: input.site, utc, before: state.at, now };
+  return channelStep(resumed(channel, state, utc, now), target, ctx, log);
+}
+
 function resumed(channel: Channel, state: LimitsState, utc: EpochSeconds | null, now: Millis): Channel {
   if (utc === null || state.clockTrusted) return channel;
   const release = resumeRise(channel.release, utc, now);
   const raise = resumeRise(channel.raise, utc, now);
   return release === channel.release && raise === channel.raise ? channel : { ...channel, release, raise };
-}
-
-/** The power at which a release has nothing left to give. It is where a ramp ends, never a limit. */
-function topOf(site: Site, scope: Scope): Watts {
-  const { connection } = site;
-  const fuse = Math.floor((connection.fuse * connection.phases * (NOMINAL_MV / 1_000)) / 1_000);
-  switch (scope) {
-    case "import": return connection.importMax ?? fuse;
-    case "export": return connection.exportMax ?? fuse;
-    case "controllable": return sumRated(site, ratedConsumption);
-    case "production": return sumRated(site, ratedProduction);
-  }
-}
-
-function sumRated(site: Site, rated: (device: Site["devices"][number]) => Watts): Watts {
-  let sum = 0;
-  for (const device of site.devices) sum += rated(device);
-  return sum;
 }
 
 function worthStoring(a: LimitsState, b: LimitsState): boolean {
@@ -257,10 +249,10 @@ function limitsOf(site: Site, state: LimitsState, input: LimitsInput, now: Milli
   if (connection.exportMax !== null) exported = tightest(exported, limit(NO_LIMIT, connection.exportMax, "connection", "", null));
   return {
     state: state.life,
-    import: weighed.reduce(tightest, NO_LIMIT),
+    import: tightestOf(weighed),
     export: exported,
-    controllable: tightest(state.controllable.limit, droopLimit(state.droopImport.fraction, topOf(site, "controllable"))),
-    production: tightest(state.production.limit, droopLimit(state.droopExport.fraction, topOf(site, "production"))),
+    controllable: tightest(state.controllable.limit, droopLimit(state.droopImport.fraction, site, "controllable")),
+    production: tightest(state.production.limit, droopLimit(state.droopExport.fraction, site, "production")),
     fuse: fusePerPhase(site),
     emergency: anyEmergency(state.links),
     next: upcoming(state.links),
@@ -270,6 +262,12 @@ function limitsOf(site: Site, state: LimitsState, input: LimitsInput, now: Milli
 
 function weigh(weighed: Limit[], one: Limit): void {
   if (one.kind === "limit") weighed.push(one);
+}
+
+function tightestOf(weighed: readonly Limit[]): Limit {
+  let least = NO_LIMIT;
+  for (let i = 0; i < weighed.length; i++) least = tightest(least, weighed[i]!);
+  return least;
 }
 
 /** The stricter of two; of equals the first. */
@@ -285,9 +283,9 @@ function tariffNow(target: Watts, tariff: TariffState | null, input: LimitsInput
   return now - at > STALE_SAFE_PERIODS * period ? Math.min(tariff.limit, tariffTarget(target, null)) : tariff.limit;
 }
 
-function droopLimit(fraction: Permille, rated: Watts): Limit {
+function droopLimit(fraction: Permille, site: Site, scope: Scope): Limit {
   if (fraction >= 1_000) return NO_LIMIT;
-  return limit(NO_LIMIT, Math.floor((rated * fraction) / 1_000), "voltage", "", null);
+  return limit(NO_LIMIT, Math.floor((topOf(site, scope) * fraction) / 1_000), "voltage", "", null);
 }
 
 function fusePerPhase(site: Site): PerPhase<Milliamps> {
@@ -296,14 +294,19 @@ function fusePerPhase(site: Site): PerPhase<Milliamps> {
 }
 
 function anyEmergency(links: readonly Link[]): boolean {
-  for (const link of links) for (const held of link.events) if (held.inForce && held.event.emergency) return true;
+  for (let i = 0; i < links.length; i++) {
+    const { events } = links[i]!;
+    for (let k = 0; k < events.length; k++) if (events[k]!.inForce && events[k]!.event.emergency) return true;
+  }
   return false;
 }
 
 function upcoming(links: readonly Link[]): UpcomingCap | null {
   let next: UpcomingCap | null = null;
-  for (const link of links) {
-    for (const { event, inForce } of link.events) {
+  for (let i = 0; i < links.length; i++) {
+    const { events } = links[i]!;
+    for (let k = 0; k < events.length; k++) {
+      const { event, inForce } = events[k]!;
       if (inForce || (next !== null && event.start >= next.start)) continue;
       next = { id: event.id, start: event.start, end: endOf(event), importLimit: event.importLimit, exportLimit: event.exportLimit };
     }

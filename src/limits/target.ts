@@ -31,8 +31,11 @@ export function targetOf(scope: Scope, input: TargetInput): Binding | null {
 
 function tightestCap(scope: Scope, input: TargetInput): Binding | null {
   let best: Binding | null = null;
-  for (const link of input.links) {
-    for (const held of link.events) {
+  const { links } = input;
+  for (let i = 0; i < links.length; i++) {
+    const { events } = links[i]!;
+    for (let k = 0; k < events.length; k++) {
+      const held = events[k]!;
       if (!held.inForce) continue;
       const event = held.event;
       const watts = ofScope(scope, event.controllable, event.importLimit, event.exportLimit, input.site);
@@ -98,9 +101,11 @@ function autonomous(scope: "import" | "export", input: TargetInput, best: Bindin
  * One that is only counted from its arrival may be over in truth: it tightens and holds nothing off.
  */
 export function operatorCap(direction: "import" | "export", links: readonly Link[]): boolean {
-  for (const link of links) {
-    if (!link.operator) continue;
-    for (const held of link.events) {
+  for (let i = 0; i < links.length; i++) {
+    const { operator, events } = links[i]!;
+    if (!operator) continue;
+    for (let k = 0; k < events.length; k++) {
+      const held = events[k]!;
       if (held.inForce && held.timing === "clock" && (direction === "import" ? held.event.importLimit : held.event.exportLimit) !== null) return true;
     }
   }
