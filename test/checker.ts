@@ -355,13 +355,18 @@ export class Checker {
         const lowScale = low.kind === "ev" ? 1 : this.#wattsOf(low, 1_000, reports) / 1_000;
         if (l === h || !(load(low) || low.kind === "battery") || low.priority < high.priority || !calm(l)) continue;
         const above = this.#watch[l]!.value! - least;
-        if (above <= Math.max(stepOf(low), 500 * lowScale) || above / lowScale <= crumb / scale) continue; // crumbs too small for the other
+        if (above <= Math.max(stepOf(low), 500 * lowScale) ) continue;
+        // What it has must be enough for the other's step, in the room that is full: else it has the crumbs.
+        const enough = above / lowScale > crumb / scale;
+        const enoughWatts = this.#wattsOf(low, above / lowScale, reports) > this.#wattsOf(high, crumb / scale, reports);
         // Everything that keeps the higher one from its next step must be something the lower one draws on.
         const need = stepOf(high) / scale;
         const full = [0, 1, 2].filter((p) => high.phases[p] && this.#left(p + 1, held, reports) < need);
         const fullWatts = limits.import.kind === "limit" && this.#left(0, held, reports, limits.import.watts - MARGIN_W) < this.#wattsOf(high, need, reports);
+        // Others may hold back up to a deadband each of what they could have: those places may be full too.
+        const perhaps = [0, 1, 2].filter((p) => high.phases[p] && this.#left(p + 1, held, reports) < need + 600 * devices.length);
         const fullScope = limits.controllable.kind === "limit";
-        const shared = !fullScope && (full.length > 0 || fullWatts) && full.every((p) => low.phases[p]);
+        const shared = !fullScope && (full.length > 0 || fullWatts) && (full.length === 0 || enough) && (!fullWatts || enoughWatts) && perhaps.every((p) => low.phases[p]);
         if (!shared) continue;
         if (low.priority > high.priority || low.kind === "battery") this.#breach(11, `${low.id} has ${above} above its minimum while ${high.id} is ${short} short`);
         else {
