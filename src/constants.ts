@@ -28,9 +28,12 @@ export const LINE_LOST_MS = 120_000;
 export const P1_SILENCE_MS = 60_000;
 export const P1_BACKOFF_MIN_MS = 1_000;
 export const P1_BACKOFF_MAX_MS = 30_000;
-/** Readers of the raw telegram stream, and what one of them may leave unread before it is dropped. */
+/**
+ * Readers of the raw telegram stream, and what one of them may leave unread before it is dropped: the
+ * longest telegram, and two of the usual 1 KB that may still wait before it.
+ */
 export const P1_RELAY_READERS_MAX = 4;
-export const P1_RELAY_QUEUE_BYTES = 8192;
+export const P1_RELAY_QUEUE_BYTES = 10_240;
 
 // ---- Readings ----
 /** No rise after 5 telegram periods, safe values after 10 (CONTROL, "Stale meter"). */
@@ -285,7 +288,8 @@ export const HTTP_CONNECTIONS_MAX = 6;
 export const HTTP_LINE_BYTES_MAX = 512;
 /** All headers of a request; browsers send the cookies of every port of localhost. */
 export const HTTP_HEADER_BYTES_MAX = 8_192;
-export const HTTP_BODY_BYTES_MAX = 1_024;
+/** The longest body is a signed set of keys. */
+export const HTTP_BODY_BYTES_MAX = 1_536;
 export const HTTP_TIMEOUT_MS = 10_000;
 /** An answer that closes waits this long for the peer to close first, so that it is not cut off. */
 export const HTTP_LINGER_MS = 1_000;
@@ -299,8 +303,11 @@ export const HTTP_BAD_POST_FORGIVEN_MS = 30_000;
 export const HTTP_BAD_POST_ADDRESSES_MAX = 8;
 /** NVS names have 15 characters; the slot's suffix, ".0" or ".1", takes two. */
 export const STORE_KEY_CHARACTERS_MAX = 13;
-export const STORE_KEYS_MAX = 32;
 export const STORE_VALUE_BYTES_MAX = 1_984;
+/** Pieces of a text that is longer than one value; two sets of them take turns. */
+export const LONG_TEXT_PIECES_MAX = 8;
+/** Every token's record, three long texts (limits, SG Ready, clock) with both sets, and the records of one value. */
+export const STORE_KEYS_MAX = 96;
 /**
  * The evidence log: a ring of segments that keeps two years (BK6-22-300 7.3). A record takes some
  * 130 bytes, so the ring holds about 5,300 after its oldest segment was dropped: 7 a day for two
@@ -318,7 +325,8 @@ export const EVIDENCE_BATCH_BYTES_MAX = 4_096;
 /** One type's records in a burst, and how soon one more is allowed: a flood of bad tokens must not push out two years. */
 export const EVIDENCE_BURST_MAX = 48;
 export const EVIDENCE_REFILL_MS = 1_800_000;
-export const EVIDENCE_TYPES_MAX = 24;
+/** More than there are types: each has a bucket of its own. */
+export const EVIDENCE_TYPES_MAX = 48;
 export const EVIDENCE_TYPE_CHARACTERS_MAX = 24;
 /** How long what was suppressed is gathered before one record tells of it. */
 export const EVIDENCE_SUMMARY_MS = 900_000;

@@ -3,10 +3,9 @@
  * leaves the old text or the new one. Short texts stand under the key itself; longer ones in pieces
  * `KEY.a0`, `KEY.a1` … or `KEY.b0` …, which take turns, and the key names the set in force.
  */
-import { STORE_VALUE_BYTES_MAX } from "../constants.js";
+import { LONG_TEXT_PIECES_MAX, STORE_VALUE_BYTES_MAX } from "../constants.js";
 import type { Store } from "./store.js";
 
-const PIECES_MAX = 8;
 const PIECE = STORE_VALUE_BYTES_MAX - 16;
 
 export type LoadedText = { readonly kind: "absent" } | { readonly kind: "text"; readonly text: string } | { readonly kind: "corrupt" };
@@ -15,7 +14,7 @@ export type LoadedText = { readonly kind: "absent" } | { readonly kind: "text"; 
 export function writeLong(store: Store, key: string, text: string): boolean {
   if (text.length <= PIECE) return store.writeText(key, `=${text}`);
   const count = Math.ceil(text.length / PIECE);
-  if (count > PIECES_MAX) return false;
+  if (count > LONG_TEXT_PIECES_MAX) return false;
   const before = store.readText(key);
   const set = before !== null && before.startsWith("a") ? "b" : "a";
   for (let i = 0; i < count; i++) {
@@ -32,7 +31,7 @@ export function readLong(store: Store, key: string): LoadedText {
   if (head.startsWith("=")) return { kind: "text", text: head.slice(1) };
   const set = head[0];
   const count = Number(head.slice(1));
-  if ((set !== "a" && set !== "b") || !Number.isInteger(count) || count < 1 || count > PIECES_MAX) return { kind: "corrupt" };
+  if ((set !== "a" && set !== "b") || !Number.isInteger(count) || count < 1 || count > LONG_TEXT_PIECES_MAX) return { kind: "corrupt" };
   let text = "";
   for (let i = 0; i < count; i++) {
     const piece = store.readText(`${key}.${set}${i}`);
