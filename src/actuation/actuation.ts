@@ -39,6 +39,12 @@ export function safeSetpoint(device: Device): Setpoint {
   }
 }
 
+function kindOf(device: Device): Setpoint["kind"] {
+  if (device.kind === "ev") return "current";
+  if (device.kind === "inverter") return "production";
+  return device.kind === "heat_pump" && device.control === "sg_ready" ? "sg_ready" : "power";
+}
+
 export function actuationStart(site: Site): ActuationState {
   return { written: site.devices.map(() => null) };
 }
@@ -89,9 +95,10 @@ function isDue(last: Written, setpoint: Setpoint, report: DeviceReport | undefin
 
 /** Decisions come in device order; one that is elsewhere or of another kind is looked for by name. */
 function decided(device: Device, decisions: readonly Decision[], index: number): Setpoint {
-  const safe = safeSetpoint(device);
   const here = decisions[index];
-  if (here !== undefined && here.device === device.id) return here.setpoint.kind === safe.kind ? here.setpoint : safe;
+  if (here !== undefined && here.device === device.id && here.setpoint.kind === kindOf(device)) return here.setpoint;
+  const safe = safeSetpoint(device);
+  if (here !== undefined && here.device === device.id) return safe;
   for (let i = 0; i < decisions.length; i++) {
     const other = decisions[i]!;
     if (other.device === device.id && other.setpoint.kind === safe.kind) return other.setpoint;

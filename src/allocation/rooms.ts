@@ -42,22 +42,26 @@ export interface Consumer {
 }
 
 export function consumer(device: Continuous, index: number, setpoint: number, { voltage, voltageLow }: Budget): Consumer {
-  const volts = phaseVolts(device, voltage);
-  const phases = phaseCount(device);
-  const isCurrent = device.kind === "ev";
-  const watts = isCurrent ? volts / 1_000_000 : 1;
-  const cost = [0, 0, 0, watts, watts];
-  for (let phase = 0; phase < 3; phase++) {
-    if (device.phases[phase]) cost[phase] = isCurrent ? 1 : 1_000_000 / (phases * voltageLow[phase]!);
+  const { kind, step, phases } = device;
+  let scale = 1;
+  let cost: number[];
+  if (kind === "ev") {
+    const watts = phaseVolts(device, voltage) / 1_000_000;
+    cost = [phases[0] ? 1 : 0, phases[1] ? 1 : 0, phases[2] ? 1 : 0, watts, watts];
+  } else {
+    const count = phaseCount(device);
+    scale = phaseVolts(device, voltageLow) / 1_000_000;
+    cost = [
+      phases[0] ? 1_000_000 / (count * voltageLow[0]) : 0, phases[1] ? 1_000_000 / (count * voltageLow[1]) : 0,
+      phases[2] ? 1_000_000 / (count * voltageLow[2]) : 0, 1, 1,
+    ];
   }
-  const minimum = device.kind === "ev" || device.kind === "heat_pump" ? device.minimum : 0;
-  const maximum = device.kind === "battery" ? device.chargeMax : device.kind === "inverter" ? device.rated : device.maximum;
+  const maximum = kind === "battery" ? device.chargeMax : kind === "inverter" ? device.rated : device.maximum;
   return {
-    index, priority: device.priority, step: device.step,
-    minimum: Math.ceil(minimum / device.step) * device.step,
-    maximum: Math.floor(maximum / device.step) * device.step,
-    scale: isCurrent ? 1 : phaseVolts(device, voltageLow) / 1_000_000,
-    cost, running: setpoint > 0, admitted: false, target: 0, least: 0, reason: "asked_in_full", bind: -1,
+    index, priority: device.priority, step,
+    minimum: kind === "ev" || kind === "heat_pump" ? Math.ceil(device.minimum / step) * step : 0,
+    maximum: Math.floor(maximum / step) * step,
+    scale, cost, running: setpoint > 0, admitted: false, target: 0, least: 0, reason: "asked_in_full", bind: -1,
   };
 }
 

@@ -60,17 +60,28 @@ export function budgetTick(site: Site, state: BudgetState, input: BudgetInput, n
     low: [known[0] ?? lowest, known[1] ?? lowest, known[2] ?? lowest],
   };
 
+  const currents = currentsOf(site, reading, known);
   let raw = state.raw;
   if (reading !== null && (input.fresh || state.peaks === null)) {
     const draw = controlledDraw(site, input.reports, input.commanded, voltage.low, voltage.high, settle, now);
-    raw = uncontrolled(site, reading, draw, voltage);
+    raw = uncontrolled(site, reading, draw, voltage, currents);
   }
   const next: BudgetState = reading === null ? state : { raw, peaks: state.peaks === null ? peakStart(raw, now) : peakHold(state.peaks, raw, now) };
-  return { state: next, budget: assess(site, next, reading, limits, voltage, settle, now) };
+  return { state: next, budget: assess(next, reading, limits, voltage, currents, settle, now) };
 }
 
+/** As they are counted against the fuse; null where a phase has no value or is not there. */
+function currentsOf(site: Site, reading: Reading | null, known: PerPhase<number | null>): PerPhase<number | null> {
+  if (reading === null) return NO_CURRENTS;
+  const first = phaseCurrent(site, reading, 0, known[0], 1);
+  if (site.connection.phases === 1) return [first, null, null];
+  return [first, phaseCurrent(site, reading, 1, known[1], 1), phaseCurrent(site, reading, 2, known[2], 1)];
+}
+
+const NO_CURRENTS: PerPhase<null> = [null, null, null];
+
 /** Measured minus controlled, per phase and in watts, in the order of BudgetState. */
-function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, low, high }: Volts): number[] {
+function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, low, high }: Volts, currents: PerPhase<number | null>): number[] {
   const out = zeros();
   out[0] = reading.net - draw.watts;
   out[4] = draw.sourceWatts - reading.net;
@@ -80,7 +91,7 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, l
   let blind = 0;
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
-    const current = phaseCurrent(site, reading, at, known[at], 1);
+    const current = currents[at];
     if (current === null) {
       blind += 1;
       rest -= draw.wattsPhase[at]!;
@@ -98,7 +109,7 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, l
   // through each of them, and one may draw while another feeds in.
   for (let phase = 0; phase < site.connection.phases; phase++) {
     const at = phase as 0 | 1 | 2;
-    if (phaseCurrent(site, reading, at, known[at], 1) !== null) continue;
+    if (currents[at] !== null) continue;
     const most = blind === 1 ? rest : Math.max(0, rest);
     const sourceMost = blind === 1 ? sourceRest : Math.max(0, sourceRest);
     out[1 + at] = Math.ceil((most * 1_000_000) / (most > 0 ? low[at] : high[at]));
@@ -107,8 +118,9 @@ function uncontrolled(site: Site, reading: Reading, draw: Controlled, { known, l
   return out;
 }
 
-function assess(site: Site, state: BudgetState, reading: Reading | null, limits: Limits, volts: Volts, settle: Millis, now: Millis): Budget {
-  const { known } = volts;
+function assess(
+  state: BudgetState, reading: Reading | null, limits: Limits, volts: Volts, currents: PerPhase<number | null>, settle: Millis, now: Millis,
+): Budget {
   const { raw } = state;
   const held = state.peaks === null ? raw : state.peaks.held;
   const fuse = limits.fuse;
@@ -129,18 +141,13 @@ function assess(site: Site, state: BudgetState, reading: Reading | null, limits:
     headroomProduction: watts(limits.production),
     voltage: volts.high,
     voltageLow: volts.low,
+    // How far the newest reading draws above each; a phase without a value is not known to.
     excess: {
       watts: importLimit === null || reading === null ? null : reading.net - importLimit,
-      milliamps: [over(site, reading, fuse, known, 0), over(site, reading, fuse, known, 1), over(site, reading, fuse, known, 2)],
+      milliamps: [(currents[0] ?? 0) - fuse[0], (currents[1] ?? 0) - fuse[1], (currents[2] ?? 0) - fuse[2]],
     },
     settle,
   };
-}
-
-/** How far the newest reading draws above the fuse; a phase without a value is not known to. */
-function over(site: Site, reading: Reading | null, fuse: PerPhase<number>, known: PerPhase<number | null>, phase: 0 | 1 | 2): number {
-  if (reading === null || phase >= site.connection.phases) return -fuse[phase];
-  return (phaseCurrent(site, reading, phase, known[phase], 1) ?? 0) - fuse[phase];
 }
 
 /** At 10 periods the values are safe, so that they are within them (RELIABILITY, deadlines). */

@@ -72,7 +72,7 @@ function addCharger(sum: Sum, device: Device, report: DeviceReport, highest: num
 
 function addPower(sum: Sum, device: Device, watts: number, voltage: PerPhase<number>): void {
   const phases = phaseCount(device);
-  if (phases === 0) return;
+  if (phases === 0 || watts === 0) return;
   sum.watts += watts;
   for (let phase = 0; phase < 3; phase++) {
     if (!device.phases[phase]) continue;

@@ -10,6 +10,8 @@ export interface PeakHold {
   readonly held: readonly number[];
   /** The maxima of the newest PEAK_BUCKETS spans of time, one after another, for each quantity. */
   readonly buckets: readonly number[];
+  /** For each quantity the highest of all buckets but the newest: it stands until that one is full. */
+  readonly older: readonly number[];
   readonly cursor: number;
   readonly bucketSince: Millis;
   readonly at: Millis;
@@ -18,25 +20,47 @@ export interface PeakHold {
 export function peakStart(values: readonly number[], now: Millis): PeakHold {
   const buckets: number[] = [];
   for (let index = 0; index < values.length; index++) for (let part = 0; part < PEAK_BUCKETS; part++) buckets.push(values[index]!);
-  return { held: values, buckets, cursor: 0, bucketSince: now, at: now };
+  return { held: values, buckets, older: values, cursor: 0, bucketSince: now, at: now };
 }
 
 export function peakHold(state: PeakHold, values: readonly number[], now: Millis): PeakHold {
-  const spans = Math.min(PEAK_BUCKETS, Math.floor((now - state.bucketSince) / PEAK_BUCKET_MS));
-  const bucketSince = spans === 0 ? state.bucketSince : now - ((now - state.bucketSince) % PEAK_BUCKET_MS);
-  const buckets = state.buckets.slice();
+  const elapsed = now - state.at;
+  const { buckets, older, cursor, bucketSince } = now - state.bucketSince < PEAK_BUCKET_MS ? state : turned(state, values, now);
+  let raised: number[] | null = null;
   const held: number[] = [];
-  const cursor = (state.cursor + spans) % PEAK_BUCKETS;
   for (let index = 0; index < values.length; index++) {
     const value = values[index]!;
-    const base = index * PEAK_BUCKETS;
-    for (let span = 1; span <= spans; span++) buckets[base + ((state.cursor + span) % PEAK_BUCKETS)] = value;
-    if (value > buckets[base + cursor]!) buckets[base + cursor] = value;
-    let highest = value;
-    for (let part = 0; part < PEAK_BUCKETS; part++) if (buckets[base + part]! > highest) highest = buckets[base + part]!;
-    held.push(Math.max(highest, decay(state.held[index]!, value, now - state.at)));
+    const place = index * PEAK_BUCKETS + cursor;
+    let highest = buckets[place]!;
+    if (value > highest) {
+      raised ??= buckets.slice();
+      raised[place] = highest = value;
+    }
+    if (older[index]! > highest) highest = older[index]!;
+    const before = state.held[index]!;
+    if (before > highest) {
+      const decayed = decay(before, value, elapsed);
+      if (decayed > highest) highest = decayed;
+    }
+    held.push(highest);
   }
-  return { held, buckets, cursor, bucketSince, at: now };
+  return { held, buckets: raised ?? buckets, older, cursor, bucketSince, at: now };
+}
+
+/** The newest bucket is full: the next ones begin with the present value. */
+function turned(state: PeakHold, values: readonly number[], now: Millis): Pick<PeakHold, "buckets" | "older" | "cursor" | "bucketSince"> {
+  const spans = Math.min(PEAK_BUCKETS, Math.floor((now - state.bucketSince) / PEAK_BUCKET_MS));
+  const buckets = state.buckets.slice();
+  const cursor = (state.cursor + spans) % PEAK_BUCKETS;
+  const older: number[] = [];
+  for (let index = 0; index < values.length; index++) {
+    const base = index * PEAK_BUCKETS;
+    for (let span = 1; span <= spans; span++) buckets[base + ((state.cursor + span) % PEAK_BUCKETS)] = values[index]!;
+    let highest = values[index]!;
+    for (let part = 0; part < PEAK_BUCKETS; part++) if (part !== cursor && buckets[base + part]! > highest) highest = buckets[base + part]!;
+    older.push(highest);
+  }
+  return { buckets, older, cursor, bucketSince: now - ((now - state.bucketSince) % PEAK_BUCKET_MS) };
 }
 
 /**
