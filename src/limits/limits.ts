@@ -9,7 +9,7 @@ import { nextLife } from "./life.js";
 import { NO_LIMIT, type Limit, type Limits, type UpcomingCap } from "./limit.js";
 import { acceptToken, advance, endOf, isAlive, prune, retime } from "./link.js";
 import { restoredChannel, restoredLinks, type RestoredLimits } from "./persist.js";
-import type { Channel, ContactMemory, LimitsInput, LimitsState, Link } from "./state.js";
+import type { Channel, ContactMemory, HeldEvent, LimitsInput, LimitsState, Link } from "./state.js";
 import { operatorCap, targetOf, type TargetInput } from "./target.js";
 import { tariffStep, tariffTarget, type TariffState } from "./tariff.js";
 import { topOf } from "./top.js";
@@ -72,9 +72,10 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
   const clock = clockAfter(state, input, now);
   const linkAlive = operatorAlive(links.links, utc, now) && links.damaged === 0;
   if (linkAlive !== state.linkAlive) log.push({ kind: "link", alive: linkAlive });
+  const inForce = heldInForce(links.links);
   const life = nextLife(site, {
-    state: state.life, since: state.lifeSince, linkAlive, capInForce: anyInForce(links.links),
-    operatorCap: operatorCap("import", links.links) || operatorCap("export", links.links),
+    state: state.life, since: state.lifeSince, linkAlive, capInForce: anyLimits(inForce),
+    operatorCap: !linkAlive && (operatorCap("import", links.links) || operatorCap("export", links.links)),
   }, now);
   if (life !== state.life) log.push({ kind: "state", from: state.life, to: life });
   const lifeSince = life === state.life ? state.lifeSince : now;
@@ -90,7 +91,7 @@ export function limitsTick(site: Site, state: LimitsState, input: LimitsInput, n
   const tariff = site.tariffTarget === null || input.reading === null
     ? state.tariff : tariffStep(site.tariffTarget, state.tariff, input.reading);
 
-  const target: TargetInput = { site, life, lifeSince, linkAlive, links: links.links, contacts, voltageKnown, voltageSince };
+  const target: TargetInput = { site, life, lifeSince, linkAlive, links: links.links, inForce, contacts, voltageKnown, voltageSince };
   const next: LimitsState = {
     at: now, life, lifeSince,
     clockUtc: clock.clockUtc, clockAt: clock.clockAt, clockTrusted: trusted, clockSeen: state.clockSeen || trusted,
@@ -165,13 +166,21 @@ function operatorAlive(links: readonly Link[], utc: EpochSeconds | null, now: Mi
   return false;
 }
 
-function anyInForce(links: readonly Link[]): boolean {
+const NONE_IN_FORCE: readonly HeldEvent[] = [];
+
+function heldInForce(links: readonly Link[]): readonly HeldEvent[] {
+  let list: HeldEvent[] | null = null;
   for (let i = 0; i < links.length; i++) {
     const { events } = links[i]!;
-    for (let k = 0; k < events.length; k++) {
-      const { inForce, event } = events[k]!;
-      if (inForce && (event.importLimit !== null || event.exportLimit !== null)) return true;
-    }
+    for (let k = 0; k < events.length; k++) if (events[k]!.inForce) (list ??= []).push(events[k]!);
+  }
+  return list ?? NONE_IN_FORCE;
+}
+
+function anyLimits(inForce: readonly HeldEvent[]): boolean {
+  for (let i = 0; i < inForce.length; i++) {
+    const { event } = inForce[i]!;
+    if (event.importLimit !== null || event.exportLimit !== null) return true;
   }
   return false;
 }

@@ -4,7 +4,7 @@ import type { Scope } from "./event.js";
 import type { LifeState, LimitSource } from "./limit.js";
 import { endOf, milliseconds } from "./link.js";
 import { par14aRead, par14aSite } from "./par14a.js";
-import type { Binding, ContactMemory, Link } from "./state.js";
+import type { Binding, ContactMemory, HeldEvent, Link } from "./state.js";
 
 /** What the targets are made of: everything that is released slowly once it ends. */
 export interface TargetInput {
@@ -13,6 +13,8 @@ export interface TargetInput {
   readonly lifeSince: Millis;
   readonly linkAlive: boolean;
   readonly links: readonly Link[];
+  /** Those of the links' events that hold now, in their order. */
+  readonly inForce: readonly HeldEvent[];
   readonly contacts: readonly ContactMemory[];
   readonly voltageKnown: boolean;
   /** Since when it is known, or not. */
@@ -31,19 +33,16 @@ export function targetOf(scope: Scope, input: TargetInput): Binding | null {
 
 function tightestCap(scope: Scope, input: TargetInput): Binding | null {
   let best: Binding | null = null;
-  const { links } = input;
-  for (let i = 0; i < links.length; i++) {
-    const { events } = links[i]!;
-    for (let k = 0; k < events.length; k++) {
-      const held = events[k]!;
-      if (!held.inForce) continue;
-      const event = held.event;
-      const watts = ofScope(scope, event.controllable, event.importLimit, event.exportLimit, input.site);
-      const length = milliseconds(event.duration);
-      // The operator's wish counts for an event that was in force, not for one we only guessed at.
-      const release = event.release === null || held.timing === "guess" ? null : milliseconds(event.release);
-      best = tighter(best, watts, "cap", event.id, endOf(event), held.startsAt, length, release);
-    }
+  const { inForce } = input;
+  for (let i = 0; i < inForce.length; i++) {
+    const held = inForce[i]!;
+    const event = held.event;
+    const watts = ofScope(scope, event.controllable, event.importLimit, event.exportLimit, input.site);
+    if (watts === null) continue;
+    const length = milliseconds(event.duration);
+    // The operator's wish counts for an event that was in force, not for one we only guessed at.
+    const release = event.release === null || held.timing === "guess" ? null : milliseconds(event.release);
+    best = tighter(best, watts, "cap", event.id, endOf(event), held.startsAt, length, release);
   }
   return best;
 }
