@@ -102,7 +102,8 @@ export class ContactExecutor {
       return this.#step();
     }
     this.#at[move.contact - 1] = null;
-    this.#fault = fault;
+    // A wait after a fault is not the fault: what began it stays named.
+    if (fault !== "backing_off" || this.#fault === null) this.#fault = fault;
     if (this.#newest !== null) return this.#step();
     this.#next = 0;
     this.#retry = this.#timer.set(() => {

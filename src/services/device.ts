@@ -148,7 +148,8 @@ export class DeviceDriver {
     this.#bus.request(this.#unit, request, (result) => {
       if (this.#closed) return;
       if (!result.ok && !isDevicesWord(result.rule)) {
-        this.#lineFault = result.rule;
+        // A wait after a fault is not the fault: what began it stays named.
+        if (result.rule !== "backing_off" || this.#lineFault === null) this.#lineFault = result.rule;
         // Never sent, these two say nothing of the device.
         if (result.rule !== "superseded" && result.rule !== "queue_full") this.#missed = true;
         return done(null, result.rule);

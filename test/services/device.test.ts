@@ -161,7 +161,7 @@ describe("device driver", () => {
     expect(driver.report().online).toBe(true);
     w.runFor(2_500);
     expect(driver.report()).toMatchObject({ online: false, power: null, current: [null, null, null], applied: null });
-    expect(["timeout", "backing_off", "disconnected"]).toContain(driver.report().fault);
+    expect(["timeout", "disconnected"]).toContain(driver.report().fault);
     driver.write(amps(6));
     unit.dead = false;
     w.runFor(40_000);

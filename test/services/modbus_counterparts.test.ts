@@ -68,7 +68,8 @@ class Registers {
 
 describe("Modbus TCP", () => {
   async function modbusSerial(registers = new Registers(), unitID = 1, port = 0): Promise<{ port: number; server: ServerTCP; registers: Registers }> {
-    const server = new ServerTCP(registers.vector, { host: "127.0.0.1", port, unitID });
+    // The library takes 0 for "not given", which is 502; "0" is any free port.
+    const server = new ServerTCP(registers.vector, { host: "127.0.0.1", port: (port === 0 ? "0" : port) as number, unitID });
     await new Promise<void>((resolve, reject) => { server.on("initialized", () => resolve()); server.on("serverError", reject); });
     cleanups.push(() => stop(server));
     const bound = (server as unknown as { _server: Server })._server.address() as AddressInfo;
