@@ -13,7 +13,6 @@ export type Continuous = EvCharger | Battery | Inverter | PowerHeatPump;
 export type Rooms = number[];
 export const NET = 3;
 export const SCOPED = 4;
-const PLACES = 5;
 /** Where no limit binds. */
 export const UNBOUND = 1e12;
 /** Products of a share and its cost are not whole: less than this is rounding, in mA and W. */
@@ -70,49 +69,53 @@ export function fits(rooms: Rooms, one: Consumer, amount: number): boolean {
   return firstShort(rooms, one, amount) < 0;
 }
 
+// The five places are written out below: on XS a loop costs twice what it loops over.
+
 /** The first room in which `amount` more of this device does not fit, -1 where it fits. */
 export function firstShort(rooms: Rooms, one: Consumer, amount: number): number {
   const cost = one.cost;
-  for (let place = PLACES - 1; place >= 0; place--) {
-    const each = cost[place]!;
-    if (each > 0 && rooms[place]! + ROUNDING < amount * each) return place;
-  }
+  if (rooms[SCOPED]! + ROUNDING < amount * cost[SCOPED]!) return SCOPED;
+  if (rooms[NET]! + ROUNDING < amount * cost[NET]!) return NET;
+  if (cost[2]! > 0 && rooms[2]! + ROUNDING < amount * cost[2]!) return 2;
+  if (cost[1]! > 0 && rooms[1]! + ROUNDING < amount * cost[1]!) return 1;
+  if (cost[0]! > 0 && rooms[0]! + ROUNDING < amount * cost[0]!) return 0;
   return -1;
 }
 
 /** Takes `amount` of this device out of the rooms; a negative amount gives back. */
 export function take(rooms: Rooms, one: Consumer, amount: number): void {
   const cost = one.cost;
-  for (let place = 0; place < PLACES; place++) {
-    const each = cost[place]!;
-    if (each > 0) rooms[place]! -= amount * each;
-  }
+  const watts = amount * cost[NET]!;
+  rooms[SCOPED]! -= watts;
+  rooms[NET]! -= watts;
+  if (cost[2]! > 0) rooms[2]! -= amount * cost[2]!;
+  if (cost[1]! > 0) rooms[1]! -= amount * cost[1]!;
+  if (cost[0]! > 0) rooms[0]! -= amount * cost[0]!;
 }
 
 /** How much more of this device the rooms hold, in its unit, before the step grid; may be negative. */
 export function most(rooms: Rooms, one: Consumer): number {
   const cost = one.cost;
-  let least = UNBOUND;
-  for (let place = 0; place < PLACES; place++) {
-    const each = cost[place]!;
-    if (each > 0) {
-      const here = (rooms[place]! + ROUNDING) / each;
-      if (here < least) least = here;
-    }
+  let least = (Math.min(rooms[NET]!, rooms[SCOPED]!) + ROUNDING) / cost[NET]!;
+  for (let phase = 0; phase < NET; phase++) {
+    const each = cost[phase]!;
+    if (each > 0 && (rooms[phase]! + ROUNDING) / each < least) least = (rooms[phase]! + ROUNDING) / each;
   }
   return least;
 }
 
-/** The room this device would run out of first. */
+/** The room this device would run out of first, -1 where none binds. */
 export function tightest(rooms: Rooms, one: Consumer): number {
   const cost = one.cost;
-  let least = UNBOUND;
-  let where = -1;
-  for (let place = PLACES - 1; place >= 0; place--) {
-    const each = cost[place]!;
-    if (each > 0 && rooms[place]! < UNBOUND / 2 && rooms[place]! / each < least) {
-      least = rooms[place]! / each;
-      where = place;
+  const scoped = rooms[SCOPED]! < rooms[NET]!;
+  let where = scoped ? SCOPED : NET;
+  let least = rooms[where]! / cost[NET]!;
+  if (rooms[where]! >= UNBOUND / 2) where = -1;
+  for (let phase = NET - 1; phase >= 0; phase--) {
+    const each = cost[phase]!;
+    if (each > 0 && rooms[phase]! / each < least) {
+      least = rooms[phase]! / each;
+      where = phase;
     }
   }
   return where;

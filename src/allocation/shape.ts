@@ -54,18 +54,17 @@ export function setSafe(state: DeviceState, safe: number, keepOffTime: boolean, 
 
 /** What the device draws, in its setpoint's unit; null where it does not say. */
 export function drawn(device: Device, report: DeviceReport, voltage: PerPhase<number>): number | null {
-  if (device.kind !== "ev" && report.power !== null) return report.power;
-  let most: number | null = null;
-  let watts = 0;
-  for (let phase = 0; phase < 3; phase++) {
-    const here = device.phases[phase] ? report.current[phase]! : null;
-    if (here === null) continue;
-    watts += Math.trunc((here * voltage[phase]!) / 1_000_000);
-    if (most === null || here > most) most = here;
+  const { power, current } = report;
+  const { phases } = device;
+  if (device.kind !== "ev" && power !== null) return power;
+  const first = phases[0] ? current[0] : null;
+  const second = phases[1] ? current[1] : null;
+  const third = phases[2] ? current[2] : null;
+  if (first === null && second === null && third === null) {
+    return device.kind !== "ev" || power === null ? null : Math.trunc((power * 1_000_000) / phaseVolts(device, voltage));
   }
-  if (device.kind !== "ev") return most === null ? null : watts;
-  if (most !== null) return most;
-  return report.power === null ? null : Math.trunc((report.power * 1_000_000) / phaseVolts(device, voltage));
+  if (device.kind === "ev") return Math.max(first ?? second ?? third!, second ?? third ?? first!, third ?? first ?? second!);
+  return Math.trunc(((first ?? 0) * voltage[0] + (second ?? 0) * voltage[1] + (third ?? 0) * voltage[2]) / 1_000_000);
 }
 
 /**

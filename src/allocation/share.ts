@@ -1,6 +1,6 @@
 import { EV_START_EXTRA_MA, EV_START_HOLD_MS, OFF_TIME_MIN_MS, ON_TIME_MIN_MS } from "../constants.js";
 import type { Millis } from "../units.js";
-import { firstShort, fits, most, take, tightest, NET, type Consumer, type Rooms } from "./rooms.js";
+import { firstShort, fits, most, take, tightest, NET, SCOPED, type Consumer, type Rooms } from "./rooms.js";
 import type { DeviceState } from "./state.js";
 
 /**
@@ -195,22 +195,27 @@ function raiseLowest(rooms: Rooms, list: readonly Consumer[], from: number, leve
   }
   if (low === Infinity) return false;
   let rise = next - low;
-  const together = [0, 0, 0, 0, 0];
+  let first = 0, second = 0, third = 0, watts = 0;
   for (let place = 0; place < level.length; place++) {
     if (!open[place] || level[place] !== low) continue;
-    const one = list[from + place]!;
-    rise = Math.min(rise, one.maximum / one.scale - low);
-    for (let room = 0; room < 5; room++) together[room]! += one.cost[room]! * one.scale;
+    const { cost, scale, maximum } = list[from + place]!;
+    if (maximum / scale - low < rise) rise = maximum / scale - low;
+    first += cost[0]! * scale;
+    second += cost[1]! * scale;
+    third += cost[2]! * scale;
+    watts += cost[NET]! * scale;
   }
   let full = -1;
-  for (let room = 0; room < 5; room++) {
-    if (together[room]! <= 0) continue;
-    const here = rooms[room]! / together[room]!;
-    if (here < rise) {
-      rise = here;
-      full = room;
-    }
-  }
+  const lower = (room: number, together: number): void => {
+    if (together <= 0 || rooms[room]! / together >= rise) return;
+    rise = rooms[room]! / together;
+    full = room;
+  };
+  lower(0, first);
+  lower(1, second);
+  lower(2, third);
+  lower(NET, watts);
+  lower(SCOPED, watts);
   rise = Math.max(0, rise);
   for (let place = 0; place < level.length; place++) {
     if (!open[place] || level[place] !== low) continue;
