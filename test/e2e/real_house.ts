@@ -116,7 +116,8 @@ export class RealCharger {
     this.show();
   }
   async listen(port = 0): Promise<void> {
-    this.server = new ServerTCP(this.vector, { host: "127.0.0.1", port, unitID: 1 });
+    // The library takes 0 for "not given", which is 502; "0" is any free port.
+    this.server = new ServerTCP(this.vector, { host: "127.0.0.1", port: (port === 0 ? "0" : port) as number, unitID: 1 });
     await new Promise<void>((resolve, reject) => { this.server.on("initialized", () => resolve()); this.server.on("serverError", reject); });
     this.port = ((this.server as unknown as { _server: Server })._server.address() as AddressInfo).port;
   }
