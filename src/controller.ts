@@ -39,6 +39,8 @@ export interface Stored {
   readonly limits: string | null;
   readonly sgReady: string | null;
   readonly clock: string | null;
+  /** Stored tokens that could not be read: each may have been a cap. Absent = none. */
+  readonly lostTokens?: number;
 }
 
 export interface State {
@@ -64,10 +66,11 @@ export interface Outputs {
 }
 
 export function start(site: Site, stored: Stored, now: Millis): State {
+  const limits = limitsRestore(stored.limits);
   return {
     clock: clockStart(clockRestore(stored.clock), now),
     reading: null,
-    limits: limitsStart(site, limitsRestore(stored.limits), now),
+    limits: limitsStart(site, { ...limits, damaged: limits.damaged + (stored.lostTokens ?? 0) }, now),
     budget: budgetStart(site),
     allocation: allocationStart(site, sgRestore(stored.sgReady), now),
     actuation: actuationStart(site),

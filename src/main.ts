@@ -16,9 +16,10 @@ import { PLAUSIBLE_START, type PlausibleState } from "./reading/plausible.js";
 import type { Reading } from "./reading/reading.js";
 import type { Site } from "./site.js";
 import type { AcceptedToken, CapChannel } from "./token/cap.js";
+import { hex } from "./token/decode.js";
 import { keyOfEntry } from "./token/keys.js";
 import type { EpochSeconds } from "./units.js";
-import { makeApi, type CapOutcome } from "./services/api.js";
+import { makeApi, type PostOutcome } from "./services/api.js";
 import { Chronicle } from "./services/chronicle.js";
 import { CapInbox } from "./services/cap_inbox.js";
 import { ContactInputs } from "./services/contacts.js";
@@ -26,6 +27,7 @@ import { DeviceSet } from "./services/device_set.js";
 import { Evidence } from "./services/evidence.js";
 import { evidenceStream } from "./services/evidence_stream.js";
 import { HttpServer } from "./services/http_server.js";
+import { KeyRing } from "./services/key_ring.js";
 import { readLong, writeLong } from "./services/long_text.js";
 import { OperatorLink } from "./services/operator_link.js";
 import { P1Port, LINE_SETTINGS, type LineSetting } from "./services/p1_port.js";
@@ -45,6 +47,8 @@ export interface VangnetOptions {
   authority?: Uint8Array;
   /** How much evidence is kept; default what a board's flash holds. */
   evidenceSegments?: number;
+  /** A signed set of keys to begin with, as by POST /api/keys. */
+  keySet?: Uint8Array;
   /** Takes the lines of a recording (services/recording.ts). */
   record?: (line: string) => void;
   /** After each tick. */
@@ -52,18 +56,22 @@ export interface VangnetOptions {
 }
 
 const STORE_DOMAIN = "vangnet";
+/** One byte once the meter has sent a CRC: from then on none is taken without, over reboots too. */
+const CRC_SEEN = "p1crc";
 /** Longest a token waits that came while the inbox was full. */
 const BUSY_RETRY_MS = 5_000;
 
 export class Vangnet {
   readonly #options: VangnetOptions;
   readonly #platform: Platform;
-  readonly #site: Site;
+  /** `hasOperator` rises with the keys. It does not fall before a restart: see #followKeys. */
+  #site: Site;
   readonly #store: Store;
   readonly #evidence: Evidence;
   readonly #chronicle: Chronicle;
   readonly #devices: DeviceSet;
   readonly #inputs: ContactInputs;
+  readonly #ring: KeyRing;
   readonly #inbox: CapInbox;
   readonly #recorder: Recorder | null;
   #p1: P1Port | null = null;
@@ -83,14 +91,15 @@ export class Vangnet {
 
   constructor(options: VangnetOptions) {
     this.#options = options;
-    const { platform, site, file, profileOf } = options;
+    const { platform, file, profileOf } = options;
     this.#platform = platform;
-    this.#site = site;
     const now = platform.monotonic();
     this.#store = new Store(platform.storage.open({ path: STORE_DOMAIN }));
+    this.#ring = new KeyRing({ configured: (file.operator.keys ?? []).map(keyOfEntry), store: this.#store, platform, utc: () => this.#utc() });
+    const isRingWhole = this.#ring.restore();
+    const site = this.#site = { ...options.site, hasOperator: this.#ring.hasOperator };
     const stored = this.#restore();
     this.#state = start(site, stored, now);
-    this.#recorder = options.record === undefined ? null : new Recorder(site, stored, now, options.record);
     this.#evidence = new Evidence({ platform, utc: () => this.#utc(), ...(options.evidenceSegments === undefined ? {} : { segmentsMax: options.evidenceSegments }) });
     this.#chronicle = new Chronicle(this.#evidence, site, () => this.#utc());
     this.#evidence.append("started", { version: options.version, serial: site.serial });
@@ -106,9 +115,8 @@ export class Vangnet {
       io: platform.Digital, timer: platform.timer, monotonic: () => platform.monotonic(), changed: () => this.#ask(),
       inputs: file.inputs.map((input) => ({ pin: input.pin, activeLow: input.active_low })),
     });
-    const keys = (file.operator.keys ?? []).map(keyOfEntry);
     this.#inbox = new CapInbox({
-      identity: { ean: site.ean, msr: site.msr }, keys: () => keys, store: this.#store, platform, utc: () => this.#utc(),
+      identity: { ean: site.ean, msr: site.msr }, keys: () => this.#ring.keys(), store: this.#store, platform, utc: () => this.#utc(),
       onAccepted: (token, occasion) => {
         this.#tokens.push(token);
         if (occasion === "new") this.#chronicle.accepted(token);
@@ -117,7 +125,10 @@ export class Vangnet {
       onRefused: ({ rule, detail, channel, hash }) => this.#chronicle.record("refused", { rule, detail, channel, hash }, `token refused (${rule}): ${detail}`),
       onStoreFault: (detail) => this.#chronicle.record("store_fault", { detail }, `store: ${detail}`),
     });
-    this.#inbox.restore();
+    if (!isRingWhole) this.#chronicle.record("store_fault", { detail: "keys: unreadable; the keys of site.json count" });
+    const lostTokens = this.#inbox.restore();
+    if (lostTokens > 0) this.#state = start(site, { ...stored, lostTokens }, now);
+    this.#recorder = options.record === undefined ? null : new Recorder(site, lostTokens > 0 ? { ...stored, lostTokens } : stored, now, options.record);
 
     // Safe outputs before anything else is opened.
     this.#tick();
@@ -125,14 +136,14 @@ export class Vangnet {
     this.#open("meter", () => this.#openMeter());
     this.#open("broker", () => this.#openLink());
     this.#open("page", () => this.#openHttp());
+    if (options.keySet !== undefined) this.offerKeys(options.keySet, "file");
   }
 
   status(): Status {
-    const { site, version } = this.#options;
     const now = this.#platform.monotonic();
     const outputs = this.#outputs!;
     return makeStatus({
-      version, now, utc: this.#utc(), site, reading: this.#state.reading, freshness: outputs.budget.freshness, limits: outputs.limits,
+      version: this.#options.version, now, utc: this.#utc(), site: this.#site, reading: this.#state.reading, freshness: outputs.budget.freshness, limits: outputs.limits,
       decisions: outputs.decisions, reports: this.#devices.reports(), mqtt: this.#chronicle.link?.status ?? null, events: this.#chronicle.events,
       counters: this.#counts(),
     });
@@ -142,10 +153,20 @@ export class Vangnet {
   get httpPort(): number { return this.#http?.port ?? 0; }
 
   /** A token by hand (a technician's file); the answer comes once, perhaps at once. */
-  offer(bytes: Uint8Array, channel: CapChannel, done?: (outcome: CapOutcome) => void): void {
+  offer(bytes: Uint8Array, channel: CapChannel, done?: (outcome: PostOutcome) => void): void {
     this.#inbox.offer(bytes, channel, (outcome) => {
       this.#ask();
       done?.(outcome.kind === "refused" ? { kind: "refused", rule: outcome.rule } : { kind: outcome.kind });
+    });
+  }
+
+  /** A signed set of keys; the answer comes once, perhaps at once. */
+  offerKeys(bytes: Uint8Array, channel: "http" | "file", done?: (outcome: PostOutcome) => void): void {
+    this.#ring.offer(bytes, (outcome) => {
+      if (this.#closed) return;
+      this.#chronicle.keySet(outcome, channel, hex(this.#platform.sha256(bytes).subarray(0, 8)), this.#ring.hasOperator);
+      this.#followKeys();
+      done?.(outcome.ok ? { kind: outcome.repeat ? "repeat" : "accepted" } : { kind: "refused", rule: outcome.rule });
     });
   }
 
@@ -180,7 +201,7 @@ export class Vangnet {
     const inputs: Inputs = {
       reading: this.#reading, tokens: this.#tokens, contacts: this.#inputs.values(), reports: this.#devices.reports(), networkTime: this.#platform.networkTime(),
     };
-    this.#recorder?.tick(inputs, now);
+    this.#recorder?.tick(inputs, now, this.#site);
     this.#counters.ticks++;
     let outputs: Outputs;
     try {
@@ -209,6 +230,16 @@ export class Vangnet {
       this.#devices.execute(setpoint.kind === "sg_ready"
         ? { kind: "contacts", device: i, moves: contactMoves(setpoint.value) } : { kind: "write", device: i, setpoint });
     });
+  }
+
+  /**
+   * The first operator's key makes the house one with a link to lose. The last one's going relaxes
+   * nothing: caps hold to their end, the link runs out as promised, and the failsafe runs its course.
+   */
+  #followKeys(): void {
+    if (this.#site.hasOperator || !this.#ring.hasOperator) return;
+    this.#site = { ...this.#site, hasOperator: true };
+    this.#ask();
   }
 
   #utc(): EpochSeconds | null {
@@ -283,6 +314,8 @@ export class Vangnet {
     this.#p1 = new P1Port(platform, {
       source: tcp !== null ? { kind: "tcp", ...tcp } : { kind: "serial", device: meter.device!, setting: lineOf(meter.line) },
       crc: meter.crc,
+      crcSeen: this.#store.load(CRC_SEEN).kind !== "absent",
+      onCrcSeen: () => { this.#store.write(CRC_SEEN, Uint8Array.of(1)); },
       onTelegram: (telegram) => {
         this.#relay?.send(telegram);
         const read = p1Reading(this.#meter, telegram, site.connection);
@@ -341,6 +374,7 @@ export class Vangnet {
         status: () => JSON.stringify(this.status()),
         evidence: (from, format) => evidenceStream(this.#evidence.iterate(Math.max(1, from)), format),
         cap: (bytes, respond) => this.offer(bytes, "http", respond),
+        keys: (bytes, respond) => this.offerKeys(bytes, "http", respond),
       }),
     });
   }

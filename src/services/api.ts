@@ -1,15 +1,16 @@
-/** The routes: GET / (page), GET /api/status, GET /api/evidence, POST /api/cap. docs/api.md describes them. */
+/** The routes: GET / (page), GET /api/status, GET /api/evidence, POST /api/cap, POST /api/keys. docs/api.md describes them. */
 import { HTTP_BAD_POST_ADDRESSES_MAX, HTTP_BAD_POST_FORGIVEN_MS, HTTP_BAD_POSTS_MAX } from "../constants.js";
 import type { Millis } from "../units.js";
 import { json, problem, type Answer, type ByteSource, type Handler } from "./http_server.js";
 import { digits, type HttpRequest } from "./http_request.js";
 import { PAGE_SCRIPT, PAGE_STYLE, pageSource } from "./page.js";
 
-export type CapOutcome =
+/** What became of a signed document: a cap token, or a set of keys. */
+export type PostOutcome =
   | { readonly kind: "accepted" }
-  /** The same token again: not an error (CAPS, Life 2). */
+  /** The same again: not an error (CAPS, Life 2). */
   | { readonly kind: "repeat" }
-  /** `rule`: the first rule that failed; "busy" where too many tokens wait already. */
+  /** `rule`: the first rule that failed; "busy" where too many wait already, "store" where it could not be kept. */
   | { readonly kind: "refused"; readonly rule: string };
 
 export interface ApiOptions {
@@ -20,7 +21,9 @@ export interface ApiOptions {
   /** Records from that sequence number on. */
   evidence(from: number, format: "json" | "csv"): ByteSource;
   /** A token's raw bytes; `respond` once, on any turn. */
-  cap(bytes: Uint8Array, respond: (outcome: CapOutcome) => void): void;
+  cap(bytes: Uint8Array, respond: (outcome: PostOutcome) => void): void;
+  /** The same for a signed set of keys. */
+  keys(bytes: Uint8Array, respond: (outcome: PostOutcome) => void): void;
 }
 
 export function makeApi(options: ApiOptions): Handler {
@@ -35,7 +38,9 @@ export function makeApi(options: ApiOptions): Handler {
       case "/api/evidence":
         return answer(reading(request) ?? evidence(request, options));
       case "/api/cap":
-        return cap(request, address, answer, options, bad);
+        return signed("application/cwt", options.cap, request, address, answer, options, bad);
+      case "/api/keys":
+        return signed("application/cose", options.keys, request, address, answer, options, bad);
       default:
         return answer(problem({ status: 404, rule: "path" }));
     }
@@ -63,22 +68,24 @@ function evidence({ query }: HttpRequest, options: ApiOptions): Answer {
     : { status: 200, type: "application/json", body };
 }
 
-function cap(request: HttpRequest, address: string, answer: (answer: Answer) => void, options: ApiOptions, bad: BadPosts): void {
+function signed(
+  type: string, take: ApiOptions["cap"], request: HttpRequest, address: string, answer: (answer: Answer) => void, options: ApiOptions, bad: BadPosts,
+): void {
   if (request.method !== "POST") return answer(problem({ status: 405, rule: "method" }, ["Allow: POST"]));
   const wait = bad.wait(address, options.monotonic());
   if (wait > 0) return answer(problem({ status: 429, rule: "too_many_refused" }, [`Retry-After: ${Math.ceil(wait / 1000)}`]));
   // Another type also keeps out the forms of other sites, which cannot send this one unasked.
-  if (request.contentType !== "application/cwt") return answer(problem({ status: 415, rule: "content_type" }));
+  if (request.contentType !== type) return answer(problem({ status: 415, rule: "content_type" }));
   if (request.body.length === 0) return answer(problem({ status: 400, rule: "empty" }));
-  options.cap(request.body, (outcome) => {
+  take(request.body, (outcome) => {
     if (outcome.kind !== "refused") return answer(json({ result: outcome.kind }));
-    if (outcome.rule === "busy") return answer(problem({ status: 503, rule: "busy" }, ["Retry-After: 1"]));
+    if (outcome.rule === "busy" || outcome.rule === "store") return answer(problem({ status: 503, rule: outcome.rule }, ["Retry-After: 1"]));
     bad.count(address, options.monotonic());
     answer(problem({ status: 422, rule: outcome.rule }));
   });
 }
 
-/** Refused tokens, per address, each forgiven after a while. The oldest address gives way to a new one. */
+/** Refused documents, per address, each forgiven after a while. The oldest address gives way to a new one. */
 class BadPosts {
   #entries: { address: string; count: number; since: Millis }[] = [];
 

@@ -119,6 +119,8 @@ export class CapInbox {
   };
   readonly #options: CapInboxOptions;
   readonly #held: Held[] = [];
+  /** Slots whose record was lost, until an operator is heard again. */
+  #lost: number[] = [];
   readonly #queue: Waiting[] = [];
   #verifying: Waiting | null = null;
   #verifyDeadline: Millis = 0;
@@ -135,17 +137,19 @@ export class CapInbox {
 
   /**
    * At boot, before any channel opens: hands on what the store holds. Gives the number of records
-   * that were lost: what they held is not known, so limits must not take the house for uncapped.
+   * that were lost: what they held is not known, so limits must not take the house for uncapped. A
+   * lost record stays as it is, and counts at the next boot too, until an operator is heard anew.
    */
   restore(): number {
     const { platform, store, utc } = this.#options;
     let lost = 0;
     for (let slot = 0; slot < TOKEN_SLOTS_MAX; slot++) {
       const loaded = store.load(slotKey(slot));
-      if (loaded.kind === "absent") continue;
+      if (loaded.kind === "absent" || (loaded.kind === "value" && loaded.bytes.length === 0)) continue;
       const record = loaded.kind === "value" ? decodeRecord(loaded.bytes, (data) => platform.sha256(data)) : null;
       if (record === null) {
         lost++;
+        this.#lost.push(slot);
         this.#storeFault(`${slotKey(slot)} holds no readable record`);
         continue;
       }
@@ -276,6 +280,8 @@ export class CapInbox {
     held.isSettled = utc !== null && held.isStored && held.record.isTimely;
     const events = held.isSettled || held.inForce === null ? token.events : tightenOnly(held.inForce.events, token.events, utc);
     held.inForce = { ...token, events, clockTrusted: utc !== null };
+    // The same word ends the doubt in limits: nobody waits any more for what stood in these slots.
+    if (utc !== null && token.role === "operator" && token.channel !== "store") this.#mend();
     this.#options.onAccepted(held.inForce, occasion);
   }
 
@@ -294,6 +300,10 @@ export class CapInbox {
       held.isStored = true;
     }
     this.#handOn(held, utc, "clock");
+  }
+
+  #mend(): void {
+    this.#lost = this.#lost.filter((slot) => !this.#held.some((held) => held.slot === slot) && !this.#options.store.write(slotKey(slot), NO_RECORD));
   }
 
   #write(held: Held): void {
@@ -358,6 +368,9 @@ export class CapInbox {
     this.#options.onStoreFault?.(detail);
   }
 }
+
+/** In place of a record that was lost and is no longer missed. */
+const NO_RECORD = new Uint8Array(0);
 
 const slotKey = (slot: number): string => `cap${slot}`;
 

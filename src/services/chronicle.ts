@@ -13,6 +13,7 @@ import type { Site } from "../site.js";
 import type { AcceptedToken, CapChannel } from "../token/cap.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import type { Evidence, EvidenceData } from "./evidence.js";
+import type { KeySetOutcome } from "./key_ring.js";
 import type { OperatorLink } from "./operator_link.js";
 import { STATUS_EVENTS_MAX, type StatusEvent } from "./status.js";
 
@@ -60,6 +61,16 @@ export class Chronicle {
     const { channel, hash, kid, aud, seq, exp, events } = token;
     this.record("accepted", { channel, hash, kid, aud, seq, exp, events: events.length },
       `word from the operator by ${CHANNELS[channel]}: ${events.length === 0 ? "no cap" : events.length === 1 ? "one cap" : `${events.length} caps`} (sequence ${seq})`);
+  }
+
+  /** A set of keys that was offered; `hasOperator` as it is after it. */
+  keySet(outcome: KeySetOutcome, channel: CapChannel, hash: string, hasOperator: boolean): void {
+    const by = CHANNELS[channel];
+    if (!outcome.ok) this.record("keys_refused", { rule: outcome.rule, detail: outcome.detail, channel, hash }, `set of keys by ${by} refused (${outcome.rule}): ${outcome.detail}`);
+    else if (!outcome.repeat) {
+      this.record("keys_accepted", { version: outcome.version, channel, hash, operator: hasOperator },
+        `set of keys ${outcome.version} taken over by ${by}${hasOperator ? "" : ": no operator's key in it"}`);
+    }
   }
 
   /** What one tick changed. */

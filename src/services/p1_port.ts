@@ -43,6 +43,10 @@ export type P1Source =
 export interface P1PortOptions {
   readonly source: P1Source;
   readonly crc?: CrcPolicy;
+  /** A right CRC came from this meter before: see TelegramReaderOptions. */
+  readonly crcSeen?: boolean;
+  /** The first right CRC: to be remembered beyond a reboot. */
+  onCrcSeen?(): void;
   /** The telegram is the reader's own object, valid until this returns. */
   onTelegram(telegram: Telegram): void;
   onError?(error: TelegramError): void;
@@ -74,6 +78,7 @@ export class P1Port {
   #timer: TimerId | undefined = undefined;
   #setting = 0;
   #found = false;
+  #crcSeen: boolean;
   #openedAt = 0;
   #lastByteAt = 0;
   #lastTelegramAt = 0;
@@ -83,7 +88,8 @@ export class P1Port {
   constructor(platform: Platform, options: P1PortOptions) {
     this.#platform = platform;
     this.#options = options;
-    this.#reader = new TelegramReader(options.crc === undefined ? {} : { crc: options.crc });
+    this.#crcSeen = options.crcSeen ?? false;
+    this.#reader = new TelegramReader({ crcSeen: this.#crcSeen, ...(options.crc === undefined ? {} : { crc: options.crc }) });
     this.#onResult = (result) => this.#handle(result);
     this.#open();
   }
@@ -166,6 +172,10 @@ export class P1Port {
     }
     this.#settled();
     const { telegram } = result;
+    if (!this.#crcSeen && this.#reader.hasSeenCrc) {
+      this.#crcSeen = true;
+      this.#options.onCrcSeen?.();
+    }
     const { message, at } = telegram;
     this.#options.onTelegram(telegram);
     if (message.changed && message.text !== null) this.#options.onTextMessage?.(message.text, at);

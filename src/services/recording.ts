@@ -5,7 +5,8 @@
  *
  * Line 1: {"vangnet":"recording","version":1,"site":Site,"stored":Stored,"now":ms}
  * then a line a tick: {"at":ms, ...what changed of Inputs}. `reading` and `tokens` are of one tick
- * and absent where there was none; `contacts`, `reports` and `networkTime` hold until they change.
+ * and absent where there was none; `contacts`, `reports` and `networkTime` hold until they change, and
+ * so does `site`, which changes where a signed set of keys makes the house one with an operator.
  */
 import { describeDecision } from "../allocation/reason.js";
 import type { Decision } from "../allocation/decision.js";
@@ -19,15 +20,18 @@ export class Recorder {
   #contacts = "";
   #reports = "";
   #networkTime: number | null = null;
+  #site: Site;
   readonly #write: (line: string) => void;
 
   constructor(site: Site, stored: Stored, now: Millis, write: (line: string) => void) {
     this.#write = write;
+    this.#site = site;
     write(JSON.stringify({ vangnet: "recording", version: 1, site, stored, now }));
   }
 
-  tick(inputs: Inputs, now: Millis): void {
+  tick(inputs: Inputs, now: Millis, site: Site = this.#site): void {
     const parts: string[] = [`"at":${now}`];
+    if (site !== this.#site) parts.push(`"site":${JSON.stringify(this.#site = site)}`);
     if (inputs.reading !== null) parts.push(`"reading":${JSON.stringify(inputs.reading)}`);
     if (inputs.tokens.length > 0) parts.push(`"tokens":${JSON.stringify(inputs.tokens)}`);
     const contacts = JSON.stringify(inputs.contacts);
@@ -66,7 +70,7 @@ export class Player {
       this.#state = start(this.site, value["stored"] as Stored, this.#at);
       return { ok: true, at: this.#at, outputs: null };
     }
-    const given = value as Partial<Inputs> & { at: Millis };
+    const given = value as Partial<Inputs> & { at: Millis; site?: Site };
     if (!(given.at >= this.#at)) return { ok: false, rule: "time_goes_back" };
     this.#at = given.at;
     this.#inputs = {
@@ -76,6 +80,7 @@ export class Player {
       reports: given.reports ?? this.#inputs.reports,
       networkTime: given.networkTime === undefined ? this.#inputs.networkTime : given.networkTime,
     };
+    if (given.site !== undefined) this.site = given.site;
     const stepped = tick(this.site, this.#state, this.#inputs, given.at);
     this.#state = stepped.state;
     return { ok: true, at: given.at, outputs: stepped.outputs };

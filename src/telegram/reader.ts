@@ -19,7 +19,8 @@ import { hexDigit } from "./text.js";
 /**
  * "required": no telegram without a CRC. "none": DSMR 2.2 or 3.0, as configured. "auto": without
  * one only from a meter that has shown CRCLESS_TELEGRAMS_MIN well-formed telegrams of that shape in
- * a row, and never again once a CRC was seen on this port. A CRC that is there must always be right.
+ * a row, and never again once a CRC was seen on this port (`crcSeen` where that was before a reboot).
+ * A CRC that is there must always be right.
  */
 export type CrcPolicy = "required" | "none" | "auto";
 
@@ -71,6 +72,8 @@ export interface TelegramReaderOptions {
   /** The caller's; its length bounds a telegram. Default: TELEGRAM_BYTES_MAX bytes of its own. */
   readonly buffer?: Uint8Array;
   readonly crc?: CrcPolicy;
+  /** This meter has shown a right CRC before, in an earlier life of the controller. */
+  readonly crcSeen?: boolean;
 }
 
 const IDLE = 0;
@@ -116,7 +119,7 @@ export class TelegramReader {
     };
     this.state = IDLE;
     this.length = this.bang = this.startOffset = this.consumed = this.at = 0;
-    this.crcSeen = false;
+    this.crcSeen = options.crcSeen ?? false;
     this.crcless = { identification: "", equipmentId: null, count: 0 };
   }
 

@@ -529,7 +529,7 @@ describe("while the clock is not trusted", () => {
 describe("the key ring", () => {
   const maker = testKey("maker"), next = newKey("operator");
   const ring = (disk = new Disk()) => {
-    const keys = new KeyRing({ configured: [trusted(maker), trusted(testKey()), trusted(testKey("owner"))], store: disk, platform: { verifyP256: verifyNow }, utc: () => TEST_NOW });
+    const keys = new KeyRing({ configured: [trusted(maker), trusted(testKey()), trusted(testKey("owner"))], store: disk, platform: { verifyP256: verifyNow, monotonic: () => 0 }, utc: () => TEST_NOW });
     const offer = (bytes: Uint8Array): KeySetOutcome => { let answer: KeySetOutcome | null = null; keys.offer(bytes, (outcome) => { answer = outcome; }); return answer!; };
     return { keys, offer, disk, kids: () => keys.keys().map(({ kid }) => kid) };
   };
@@ -555,7 +555,45 @@ describe("the key ring", () => {
     expect(r.offer(withSignature(bytes, null, 0n))).toMatchObject({ ok: false, rule: "range" });
     expect(r.offer(makeToken({ key: maker }))).toMatchObject({ ok: false, rule: "structure" });
     r.disk.isBroken = true;
-    expect(r.offer(bytes)).toMatchObject({ ok: false, rule: "sequence" });
+    expect(r.offer(bytes)).toMatchObject({ ok: false, rule: "store" });
     expect(r.kids()).toEqual(before);
+  });
+  test("one at a time; a check that never answers holds up nobody for long, and answers for nobody later", () => {
+    let ms = 0;
+    const waiting: ((valid: boolean) => void)[] = [], answers: string[] = [];
+    const keys = new KeyRing({
+      configured: [trusted(maker)], store: new Disk(), utc: () => TEST_NOW,
+      platform: { monotonic: () => ms, verifyP256: (_point, _message, _signature, done) => waiting.push(done) },
+    });
+    const offer = (version: number) => keys.offer(set(version, next), (outcome) => answers.push(`${version} ${outcome.ok ? "taken" : outcome.rule}`));
+    offer(1);
+    offer(2);
+    ms = VERIFY_TIMEOUT_MS;
+    offer(3);
+    expect(answers).toEqual(["2 busy", "1 signature"]);
+    waiting[0]!(true);
+    expect([keys.version, answers.length]).toEqual([0, 2]);
+    waiting[1]!(true);
+    waiting[1]!(true);
+    expect([keys.version, answers.slice(2)]).toEqual([3, ["3 taken"]]);
+    offer(4);
+    waiting[2]!(true);
+    expect(answers.at(-1)).toBe("4 taken");
+  });
+  test("a set that is lost leaves site.json's keys, and the house one with an operator until a new set says otherwise", () => {
+    const configured = [trusted(maker)];
+    const make = (disk: Disk) => new KeyRing({ configured, store: disk, platform: { verifyP256: verifyNow, monotonic: () => 0 }, utc: () => TEST_NOW });
+    const disk = new Disk();
+    const keys = make(disk);
+    expect([keys.restore(), keys.hasOperator]).toEqual([true, false]);
+    keys.offer(set(1, next), () => {});
+    expect(keys.hasOperator).toBe(true);
+    for (const spoilt of [new Uint8Array(0), disk.kept.get("keys")!.subarray(1)]) {
+      disk.kept.set("keys", spoilt);
+      const again = make(disk);
+      expect([again.restore(), again.hasOperator, again.version, again.keys()]).toEqual([false, true, 0, configured]);
+      again.offer(set(2), () => {});
+      expect([again.hasOperator, again.version]).toEqual([false, 2]);
+    }
   });
 });

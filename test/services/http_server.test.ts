@@ -9,7 +9,7 @@ import {
   HTTP_BAD_POSTS_MAX, HTTP_BAD_POST_FORGIVEN_MS, HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEADER_BYTES_MAX, HTTP_LINE_BYTES_MAX,
   HTTP_LISTEN_RETRY_MS, HTTP_TIMEOUT_MS,
 } from "../../src/constants.js";
-import { makeApi, type ApiOptions, type CapOutcome } from "../../src/services/api.js";
+import { makeApi, type ApiOptions, type PostOutcome } from "../../src/services/api.js";
 import { HttpServer } from "../../src/services/http_server.js";
 import { hostAllowed, RequestReader } from "../../src/services/http_request.js";
 import { evidenceStream } from "../../src/services/evidence_stream.js";
@@ -61,7 +61,7 @@ describe("routes", () => {
     expect(head.headers["content-length"]).toBe(get.headers["content-length"]);
   });
 
-  test.each<[CapOutcome, number, object]>([
+  test.each<[PostOutcome, number, object]>([
     [{ kind: "accepted" }, 200, { result: "accepted" }], [{ kind: "repeat" }, 200, { result: "repeat" }],
     [{ kind: "refused", rule: "signature" }, 422, { error: "signature" }], [{ kind: "refused", rule: "busy" }, 503, { error: "busy" }],
   ])("POST /api/cap: %j", async (outcome, status, body) => {
@@ -73,6 +73,32 @@ describe("routes", () => {
     expect(reply.status).toBe(status);
     expect(JSON.parse(reply.text)).toEqual(body);
     expect(tokens).toEqual([token]);
+  });
+
+  test.each<[PostOutcome, number, object]>([
+    [{ kind: "accepted" }, 200, { result: "accepted" }], [{ kind: "refused", rule: "sequence" }, 422, { error: "sequence" }], [{ kind: "refused", rule: "store" }, 503, { error: "store" }],
+  ])("POST /api/keys: %j", async (outcome, status, body) => {
+    const sets: Uint8Array[] = [];
+    const h = await house({ keys: (bytes, respond) => { sets.push(bytes); respond(outcome); }, cap: () => { throw new Error("not a cap"); } });
+    const set = new Uint8Array(HTTP_BODY_BYTES_MAX).fill(7);
+    const post = (headers: Record<string, string>) => h.ask("/api/keys", { method: "POST", headers, body: set });
+    const reply = await post({ "Content-Type": "application/cose; cose-type=\"cose-sign1\"" });
+    expect([reply.status, JSON.parse(reply.text)]).toEqual([status, body]);
+    expect((await post(CWT)).status).toBe(415);
+    expect((await h.ask("/api/keys")).headers.allow).toBe("POST");
+    expect(sets).toEqual([set]);
+  });
+
+  test("refused sets and refused tokens count together", async () => {
+    const refused = (_bytes: Uint8Array, respond: (outcome: PostOutcome) => void) => respond({ kind: "refused", rule: "kid" });
+    const h = await house({ cap: refused, keys: refused });
+    for (let i = 0; i < HTTP_BAD_POSTS_MAX; i++) {
+      const [path, type] = i % 2 === 0 ? ["/api/cap", "application/cwt"] as const : ["/api/keys", "application/cose"] as const;
+      expect((await h.ask(path, { method: "POST", headers: { "Content-Type": type }, body: "x" })).status).toBe(422);
+    }
+    for (const [path, type] of [["/api/cap", "application/cwt"], ["/api/keys", "application/cose"]] as const) {
+      expect((await h.ask(path, { method: "POST", headers: { "Content-Type": type }, body: "x" })).status).toBe(429);
+    }
   });
 
   test("POST /api/cap refuses other types, empty and too long bodies before the token is looked at", async () => {
@@ -295,7 +321,7 @@ describe("deadlines and bounds, in virtual time", () => {
     const server = new HttpServer({
       platform: home, port: 80,
       handler: makeApi({
-        monotonic: () => home.monotonic(), sha256, status: () => "{}", evidence: () => pieces([]), cap: (_bytes, respond) => respond({ kind: "accepted" }), ...api,
+        monotonic: () => home.monotonic(), sha256, status: () => "{}", evidence: () => pieces([]), cap: (_bytes, respond) => respond({ kind: "accepted" }), keys: (_bytes, respond) => respond({ kind: "accepted" }), ...api,
       }),
     });
     const visit = (name = "phone") => {
@@ -380,7 +406,7 @@ describe("deadlines and bounds, in virtual time", () => {
   });
 
   test("a cap that is never answered is a 503; a late answer goes nowhere", () => {
-    const late: ((outcome: CapOutcome) => void)[] = [];
+    const late: ((outcome: PostOutcome) => void)[] = [];
     const { world, visit } = simulated({ cap: (_bytes, respond) => { late.push(respond); } });
     const poster = visit();
     const post = "POST /api/cap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/cwt\r\nContent-Length: 1\r\n\r\nx";

@@ -18,7 +18,7 @@ export async function realServer(api: Partial<ApiOptions> = {}, options: Partial
   const server = new HttpServer({
     platform: { Listener, TCP, timer, monotonic }, port: 0, address: "127.0.0.1", names: ["vangnet.local"],
     handler: makeApi({
-      monotonic, sha256, status: () => "{}", evidence: () => pieces([]), cap: (_bytes, respond) => respond({ kind: "accepted" }), ...api,
+      monotonic, sha256, status: () => "{}", evidence: () => pieces([]), cap: (_bytes, respond) => respond({ kind: "accepted" }), keys: (_bytes, respond) => respond({ kind: "accepted" }), ...api,
     }),
     ...options,
   });
