@@ -1,9 +1,9 @@
-// Bundles the `vangnet` command for Node. Packages stay outside, so that their licences and native
+// Bundles the `vangnet` command and the benchmark for Node. Packages stay outside, so that their licences and native
 // parts are npm's business; `npm ci` runs this as `prepare`.
 import { build } from "esbuild";
 
 await build({
-  entryPoints: { vangnet: "tools/vangnet.ts" },
+  entryPoints: { vangnet: "tools/vangnet.ts", bench: "tools/bench.ts" },
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
   bundle: true,
