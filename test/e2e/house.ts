@@ -129,6 +129,8 @@ export class House {
   meter!: P1Meter;
   controller!: Vangnet;
   outputs: Outputs | null = null;
+  /** Takes the lines of the recording too. */
+  recorded: ((line: string) => void) | null = null;
   boots = 0;
   bootedAt = 0;
   #imported = 0;
@@ -226,6 +228,7 @@ export class House {
     this.controller = new Vangnet({
       platform: this.platform, ...this.#read(), version: "e2e",
       record: (line) => {
+        this.recorded?.(line);
         const given = JSON.parse(line) as Partial<Inputs>;
         this.#inputs = { reading: given.reading ?? null, reports: given.reports ?? this.#inputs.reports };
       },

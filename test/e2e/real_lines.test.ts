@@ -68,13 +68,13 @@ describe.skipIf(absent("socat"))(titled("the meter on a serial line", "socat"), 
     // A pty keeps the baud rate but not the parity: what a UART would make of it is made here.
     const tried = new Set<number>();
     const speed = (): number => Number(execFileSync("stty", ["-F", realpathSync(line.ours), "speed"], { encoding: "utf8" }));
+    home.time.pace = 40;
     home.time.platform.timer.repeat(() => {
       const clear = writeTelegram(home.state(), "3.0" satisfies P1Version);
       tried.add(speed());
       port.write(speed() === 9_600 ? Buffer.from(clear) : Buffer.from(clear).subarray(0, 300).map((byte, i) => (byte * 37 + i * 101) & 0xff));
     }, 10_000);
     await home.start({ site: (json) => { json["meter"] = { type: "p1", device: line.ours }; } });
-    home.time.pace = 40;
     await until(() => home.controller.status().counters["readings"]! >= 2, "readings", 20_000);
     expect([...tried]).toEqual(expect.arrayContaining([115_200, 9_600]));
     expect(speed()).toBe(9_600);
@@ -159,7 +159,7 @@ describe.skipIf(absent("mosquitto", "openssl"))(titled("what was there is gone",
 
     await home.charger.stop();
     const port = home.charger.port;
-    home.time.pace = 5;
+    home.time.pace = 15;
     await until(() => !home.controller.status().devices[0]!.online, "offline is seen", 10_000);
     const ticks = home.controller.status().counters["ticks"]!;
     await pause(400);
