@@ -1,0 +1,57 @@
+/** Starts the controller on the Linux target: reads site.json, makes the platform, says when and why not. */
+import type { Directory as SDKDirectory } from "embedded:storage/files";
+import { Vangnet } from "../../../src/main.js";
+import { readSite } from "../../../src/services/site_config.js";
+import type { DigitalOptions, Platform, TLSOptions } from "../../ecma419.js";
+import { systemTime } from "../clock.js";
+import { verifyP256 } from "../crypto.js";
+import { Directory, readWhole } from "../files.js";
+import { moddablePlatform } from "../platform.js";
+import { TCP } from "../tcp.js";
+import { Digital } from "./digital.js";
+import { KeyValue } from "./key_value.js";
+
+/** The host, tools/linhost. */
+export interface Screen {
+  postMessage(message: string): void;
+  onMessage?: (message: string) => void;
+}
+
+export function boot(root: SDKDirectory, screen: Screen): void {
+  const log = (line: string) => screen.postMessage(line);
+  const stop = (line: string, code: number) => {
+    log(line);
+    screen.postMessage(`exit:${code}`);
+  };
+  const text = readWhole(root, "site.json");
+  if (text === null) return stop("site.json cannot be read", 2);
+  const read = readSite(new TextDecoder().decode(text));
+  if (!read.ok) {
+    for (const fault of read.faults) log(`site.json: ${fault.path}: ${fault.message}`);
+    return stop("site.json is faulty", 2);
+  }
+  const authority = readWhole(root, "authority.pem");
+  const platform = linuxPlatform(root, log);
+  const controller = new Vangnet({ platform, ...read, version: "lin", ...(authority === null ? {} : { authority }) });
+  screen.onMessage = (message) => {
+    if (message !== "quit") return;
+    controller.close();
+    screen.postMessage("exit:0");
+  };
+  log("started");
+}
+
+export function linuxPlatform(root: SDKDirectory, log: (line: string) => void): Platform {
+  root.createDirectory("store");
+  const pins = new Directory(root, "pins");
+  const platform: Platform = moddablePlatform({
+    log,
+    Digital: class extends Digital { constructor(options: DigitalOptions) { super(options, pins, platform.timer); } },
+    TLS: class extends TCP { constructor(options: TLSOptions) { super(options, log); } },
+    storage: { open: ({ path }) => new KeyValue(root, `store/${path}`) },
+    files: new Directory(root, "files"),
+    networkTime: systemTime,
+    verifyP256: (publicKey, message, signature, done) => verifyP256(log, publicKey, message, signature, done),
+  });
+  return platform;
+}

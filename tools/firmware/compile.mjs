@@ -1,0 +1,18 @@
+// Stands in for tsc in a firmware build: mcconfig asks for one file at a time, `-p TSCONFIG`. The
+// types of the whole project are `npm run types`'s business.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { transformSync } from "esbuild";
+
+const config = JSON.parse(readFileSync(process.argv[process.argv.indexOf("-p") + 1], "utf8"));
+const [source] = config.files;
+const { code, map } = transformSync(readFileSync(source, "utf8"), {
+  loader: "ts", format: "esm", target: "es2022", sourcefile: source, sourcemap: "external",
+  tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
+});
+// mcconfig looks for the output under the source's whole path.
+const out = join(config.compilerOptions.outDir, dirname(source).slice(1));
+const name = basename(source, ".ts");
+mkdirSync(out, { recursive: true });
+writeFileSync(join(out, `${name}.js`), `${code}//# sourceMappingURL=${name}.js.map\n`);
+writeFileSync(join(out, `${name}.js.map`), map);
