@@ -4,7 +4,7 @@ import { build } from "esbuild";
 
 await build({
   entryPoints: { vangnet: "tools/vangnet.ts", bench: "tools/bench.ts" },
-  outdir: "dist",
+  outdir: process.argv[2] ?? "dist",
   outExtension: { ".js": ".mjs" },
   bundle: true,
   splitting: true,

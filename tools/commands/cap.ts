@@ -3,6 +3,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { post, publish, save } from "../operator/deliver.js";
 import { toTextField, type SigningKey } from "../operator/encode.js";
+import { heartbeat } from "../operator/heartbeat.js";
 import { publicEntry, readKey, readState, stateFileFor, withState, type AudienceState } from "../operator/files.js";
 import { eventText, inspect, readToken, type PublicKey } from "../operator/inspect.js";
 import { checkAudience, duration, EXP_MAX_S, newEvent, Refused, reissue, remarks, type Issued } from "../operator/issue.js";
@@ -22,6 +23,8 @@ vangnet cap issue --aud AUD --for 2h [--import W] [--export W] [--start 18:00] -
     --controllable limits the controllable devices together, not the net power at the meter
 vangnet cap cancel ID --key FILE WAY      ends an event; the house releases slowly
 vangnet cap refresh [--aud AUD] --key FILE WAY   says the same again with a later exp: the heartbeat
+    --every 5m     and again every 5 minutes until it is stopped (ctrl-c); at once anew where the
+                   broker or the house was away
 vangnet cap list [--key FILE]             the events of each audience, as they were made here
 vangnet cap inspect FILE|HEX|VN1:… [--key FILE]  every field, and with a key whether it signed it
 
@@ -39,7 +42,7 @@ const OPTIONS = {
   aud: { type: "string" }, import: { type: "string" }, export: { type: "string" }, for: { type: "string" }, start: { type: "string" },
   release: { type: "string" }, emergency: { type: "boolean", default: false }, controllable: { type: "boolean", default: false },
   key: { type: "string" }, state: { type: "string" }, exp: { type: "string" }, tz: { type: "string" }, json: { type: "boolean", default: false },
-  mqtt: { type: "string" }, ca: { type: "string" }, http: { type: "string" }, out: { type: "string" }, p1: { type: "boolean", default: false },
+  every: { type: "string" }, mqtt: { type: "string" }, ca: { type: "string" }, http: { type: "string" }, out: { type: "string" }, p1: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const;
 
@@ -67,10 +70,11 @@ export async function run(args: string[]): Promise<number> {
       return verb === undefined ? 2 : 0;
     }
     if (!isZone(zoneOf(values))) throw new Refused(`--tz ${values.tz}: not a time zone`);
+    if (values.every !== undefined && verb !== "refresh") throw new Refused("--every goes with refresh alone");
     switch (verb) {
       case "issue": return await issue(values);
       case "cancel": return await cancel(values, positionals[0]);
-      case "refresh": return await refresh(values);
+      case "refresh": return await (values.every === undefined ? refresh(values) : refreshEvery(values, values.every));
       case "list": return list(values);
       case "inspect": return await inspectVerb(values, positionals[0]);
       default: throw new Refused(`no verb "${verb}"; there are issue, list, cancel, refresh and inspect`);
@@ -117,6 +121,22 @@ async function refresh(values: Options): Promise<number> {
     return audiences.map((aud) => reissue(state, aud, key, now, life, (events) => events));
   });
   return deliver(issued, values, key, now, null);
+}
+
+async function refreshEvery(values: Options, text: string): Promise<number> {
+  const every = duration(text, "--every", EXP_MAX_S), life = lifeOf(values);
+  if (2 * every > life) {
+    throw new Refused(`--every ${text}: one word that goes missing must not lose the link, which lasts ${formatDuration(life)}: give at most half of --exp`);
+  }
+  return heartbeat(every * 1_000, async () => {
+    try {
+      return await refresh(values) === 0;
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+      process.stderr.write(`vangnet cap: ${reason(error)}\n`);
+      return false;
+    }
+  }, (words) => process.stderr.write(`vangnet cap: ${words}\n`));
 }
 
 function list(values: Options): number {

@@ -9,10 +9,11 @@ import { readSite } from "../../src/services/site_config.js";
 import { version } from "../version.js";
 
 const usage = `Usage:
-  vangnet run --config site.json [--data DIR] [--record FILE] [--quiet]
+  vangnet run --config site.json [--data DIR] [--keys FILE] [--record FILE] [--quiet]
 
 Runs the controller on this machine's hardware until it is stopped.
   --data DIR     store and evidence log (default: "data" in site.json, else vangnet-data beside it)
+  --keys FILE    a signed set of keys to begin with (vangnet keys sign)
   --record FILE  every input, for vangnet replay
   --quiet        no decisions on standard output
 `;
@@ -21,7 +22,7 @@ export async function run(args: string[]): Promise<number> {
   let options;
   try {
     options = parseArgs({ args, options: {
-      config: { type: "string" }, data: { type: "string" }, record: { type: "string" }, quiet: { type: "boolean" }, help: { type: "boolean" },
+      config: { type: "string" }, data: { type: "string" }, keys: { type: "string" }, record: { type: "string" }, quiet: { type: "boolean" }, help: { type: "boolean" },
     } }).values;
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${usage}`);
@@ -45,6 +46,7 @@ export async function run(args: string[]): Promise<number> {
   const controller = new Vangnet({
     platform, ...read, version, evidenceSegments: EVIDENCE_HOST_SEGMENTS_MAX,
     ...(authority === undefined ? {} : { authority }),
+    ...(options.keys === undefined ? {} : { keySet: new Uint8Array(readFileSync(options.keys)) }),
     ...(recording === null ? {} : { record: (line: string) => { recording.write(`${line}\n`); } }),
     onTick: (outputs) => {
       if (!options.quiet) for (const line of narrator.lines(outputs, platform.monotonic())) process.stdout.write(`${line}\n`);

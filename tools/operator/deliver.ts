@@ -29,10 +29,10 @@ export async function publish(url: string, state: AudienceState, token: Uint8Arr
 }
 
 /** Gives what the house answered, and throws where that is not 2xx. */
-export async function post(base: string, token: Uint8Array): Promise<string> {
-  const url = new URL("/api/cap", base);
+export async function post(base: string, bytes: Uint8Array, path = "/api/cap", type = "application/cwt"): Promise<string> {
+  const url = new URL(path, base);
   const response = await fetch(url, {
-    method: "POST", headers: { "content-type": "application/cwt" }, body: new Uint8Array(token), signal: AbortSignal.timeout(TIMEOUT_MS),
+    method: "POST", headers: { "content-type": type }, body: new Uint8Array(bytes), signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   const answer = (await response.text()).trim();
   if (!response.ok) throw new Error(`${url.href} answered ${response.status}: ${answer}`);
