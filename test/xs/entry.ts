@@ -166,21 +166,14 @@ export function runNothing(times: number): void {
   for (let i = 0; i < times; i++);
 }
 
-// ---- The collector of XS, seen through a weak reference ----
-
 declare const gc: () => void;
-let watched: WeakRef<object> | null = null;
 
 /** Collects, so that all counts begin at the same place. */
 export function collect(): void {
-  watched = null;
   gc();
-  watched = new WeakRef({});
 }
 
-/** True once something has collected since. Allocates `bytes` of chunks otherwise. */
-export function fill(bytes: number): boolean {
-  if (watched !== null && watched.deref() === undefined) return true;
-  if (bytes > 0) new ArrayBuffer(bytes);
-  return false;
+/** Takes so many bytes of chunk memory, and lets go of them. */
+export function fill(bytes: number): void {
+  new ArrayBuffer(bytes);
 }
