@@ -7,6 +7,8 @@ export interface Commanded {
   readonly changedAt: Millis | null;
   /** Higher setpoints it was told before, each with the time it was replaced; oldest and highest first. */
   readonly recent: readonly Told[];
+  /** Not null: found not to follow its setpoint, and halved or switched off for it. */
+  readonly derateTo?: number | null;
 }
 
 export interface Told {

@@ -1,3 +1,4 @@
+import { DERATE_ABOVE_MA } from "../constants.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { Device, Site } from "../site.js";
 import type { Millis, PerPhase } from "../units.js";
@@ -20,7 +21,8 @@ interface Sum { watts: number; milliamps: number[]; wattsPhase: number[] }
 /**
  * While a device settles the highest of measured, commanded and commanded before counts: counting
  * the lowest invents load peaks (CONTROL). A device that does not measure draws what it was told.
- * One that is offline is part of the meter's value and nothing is taken off for it. Where nobody
+ * One that is offline, or that was switched off and draws all the same, is part of the meter's value
+ * and nothing is taken off for it: the others make room. Where nobody
  * measures the voltage, `low` makes watts of amperes and `high` amperes of watts: the least comes off.
  */
 export function controlledDraw(site: Site, reports: readonly DeviceReport[], commanded: readonly Commanded[], low: PerPhase<number>, high: PerPhase<number>, settle: Millis, now: Millis): Controlled {
@@ -34,11 +36,17 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
     if (device.kind === "heat_pump" && device.control === "sg_ready") continue;
     const settling = told.changedAt !== null && now - told.changedAt < settle;
     const most = highestTold(told, settle, now);
+    // Told off and settled, or found before not to follow: then there is nothing to settle.
+    const off = told.setpoint <= 0 && (!settling || (told.derateTo ?? null) !== null);
     if (device.kind === "ev") {
-      addCharger(load, device, report, most, settling, low);
+      if (!off || !draws(report, DERATE_ABOVE_MA, phaseVolts(device, low))) addCharger(load, device, report, most, settling, low);
       continue;
     }
     const measured = report.power;
+    if (off && device.kind !== "inverter" && measured !== null && measured > Math.trunc((DERATE_ABOVE_MA * phaseVolts(device, low)) / 1_000_000)) {
+      if (device.kind === "battery") addPower(source, device, Math.min(measured, told.setpoint), high);
+      continue;
+    }
     if (device.kind === "inverter") {
       addPower(source, device, measured ?? -told.setpoint, high);
       continue;
@@ -52,6 +60,11 @@ export function controlledDraw(site: Site, reports: readonly DeviceReport[], com
     watts: load.watts, milliamps: load.milliamps, wattsPhase: load.wattsPhase,
     sourceWatts: source.watts, sourceMilliamps: source.milliamps, sourceWattsPhase: source.wattsPhase,
   };
+}
+
+function draws(report: DeviceReport, above: number, volts: number): boolean {
+  for (let phase = 0; phase < 3; phase++) if ((report.current[phase] ?? 0) > above) return true;
+  return report.power !== null && report.power > Math.trunc((above * volts) / 1_000_000);
 }
 
 function addCharger(sum: Sum, device: Device, report: DeviceReport, highest: number, settling: boolean, voltage: PerPhase<number>): void {

@@ -87,6 +87,15 @@ describe("what controlled devices draw", () => {
   });
   it("is what was commanded where it does not measure", () => expect(at(told(8_000), null)).toBe(12_000));
   it("is nothing while it is offline: it is in the meter's value", () => expect(at(told(16_000), 16_000, false)).toBe(20_000));
+  it("is nothing once it was switched off and draws all the same: the others make room", () => {
+    expect(at(told(0, { changedAt: 0 }), 8_000)).toBe(20_000);
+    // A standby draw is its own.
+    expect(at(told(0, { changedAt: 0 }), 400)).toBe(19_600);
+    // Just switched off it is settling, unless it was found before not to follow.
+    const recent = [{ value: 16_000, until: 15_000 }];
+    expect(at(told(0, { changedAt: 15_000, recent }), 16_000)).toBe(4_000);
+    expect(at(told(0, { changedAt: 15_000, recent, derateTo: 3_000 }), 16_000)).toBe(20_000);
+  });
   it("settles for 25 s at a slow meter", () => {
     const slow = assess({ ...reading, period: 10_000 }, { devices: [car], reports: [report()], commanded: [told(6_000, { changedAt: 0, recent: [{ value: 16_000, until: 0 }] })] });
     expect([slow.settle, slow.uncontrolled.milliamps[0]]).toEqual([25_000, 4_000]);

@@ -25,7 +25,7 @@ import { topicOf } from "../../tools/operator/deliver.js";
 import { toTextField, type OperatorEvent, type SigningKey } from "../../tools/operator/encode.js";
 import { publicEntry, type OperatorState } from "../../tools/operator/files.js";
 import { reissue } from "../../tools/operator/issue.js";
-import { Checker } from "../checker.js";
+import { Checker } from "../../tools/rig/checker.js";
 import { TEST_EAN, TEST_NOW, testKey } from "../helpers/token.js";
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- site.json as its owner writes it, right or wrong */
