@@ -35,7 +35,7 @@ const meterSchema = v.variant("type", [
     device: v.optional(v.string()),
     tcp: v.optional(hostPort),
     line: v.optional(v.picklist(["auto", "115200 8N1", "9600 7E1", "115200 7E1"]), "auto"),
-    /** DSMR 2.2 and 3.0 have no CRC: "auto" accepts that once it is sure of the meter. */
+    /** DSMR 2.2 and 3.0 have no CRC: "auto" accepts that once it is sure of the meter, and not where a CRC ever came. */
     crc: v.optional(v.picklist(["auto", "required", "none"]), "auto"),
   }),
   v.strictObject({
