@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Setpoint } from "../src/allocation/decision.js";
 import type { Limits } from "../src/limits/limit.js";
-import { Checker } from "./checker.js";
+import { Checker } from "../tools/rig/checker.js";
 import { battery, ev, limit, report, sgPump, testLimits, testReading, testSite, type HouseOptions } from "./house.js";
 import { runHouse, type Run } from "./property/run_house.js";
 

@@ -6,7 +6,7 @@ import { budgetStart, budgetTick, type BudgetState } from "../../src/budget/asse
 import type { Limits } from "../../src/limits/limit.js";
 import type { Reading } from "../../src/reading/reading.js";
 import type { Site } from "../../src/site.js";
-import { Checker } from "../checker.js";
+import { Checker } from "../../tools/rig/checker.js";
 import { House, type HouseOptions } from "../house.js";
 
 export interface Run {

@@ -7,30 +7,13 @@
  * 9 (determinism), 13 (tokens) and most of 7 need more than one run or other eyes, and are tested
  * where they can be seen.
  */
-import type { Setpoint } from "../src/allocation/decision.js";
-import type { Limits } from "../src/limits/limit.js";
-import type { Reading } from "../src/reading/reading.js";
-import type { DeviceReport } from "../src/reading/report.js";
-import type { Device, Site } from "../src/site.js";
+import type { Reading } from "../../src/reading/reading.js";
+import type { DeviceReport } from "../../src/reading/report.js";
+import type { Site } from "../../src/site.js";
+import { CheckedHouse, FUSE_MARGIN_MA, isSg, load, MARGIN_W, range, safe, signedAmps, stepOf, type Breach, type Observation } from "./checker_house.js";
+import { priorityBreaches } from "./checker_priorities.js";
 
-export interface Observation {
-  /** One clock for the whole trial, in ms; it goes on through reboots. */
-  readonly now: number;
-  /** A reading that came since the last observation, else null. */
-  readonly reading: Reading | null;
-  readonly limits: Limits;
-  readonly reports: readonly DeviceReport[];
-  /** What each device is told in this tick, in the order of site.devices. */
-  readonly setpoints: readonly Setpoint[];
-  /** Which devices were written in this tick; left out where nothing is written. */
-  readonly written?: readonly number[];
-}
-
-export interface Breach {
-  readonly invariant: number;
-  readonly at: number;
-  readonly detail: string;
-}
+export type { Breach, Observation } from "./checker_house.js";
 
 type Load = [number, number | null, number | null, number | null];
 interface Block { start: number; end: number | null; cut: boolean }
@@ -47,8 +30,6 @@ interface Watch {
   blocks: Block[];
 }
 
-const MARGIN_W = 100;
-const FUSE_MARGIN_MA = 1_000;
 const DAY = 86_400_000;
 /** Whole watts and milliamps on both sides of every sum. */
 const ROUND = 20;
@@ -58,6 +39,7 @@ export class Checker {
   readonly breaches: Breach[] = [];
   readonly #site: Site;
   readonly #watch: Watch[];
+  readonly #house: CheckedHouse;
   #now = 0;
   #startedAt = 0;
   #reading: Reading | null = null;
@@ -74,13 +56,14 @@ export class Checker {
 
   constructor(site: Site) {
     this.#site = site;
+    this.#house = new CheckedHouse(site);
     this.#watch = site.devices.map(() => ({ value: null, past: [], changedAt: null, offAt: null, writtenAt: null, oddAt: null, blocks: [] }));
   }
 
   /** The controller lost its power: what it remembers is gone, what the pumps suffered is not. */
   restart(now: number): void {
     this.#startedAt = now;
-    this.#reading = null;
+    this.#reading = this.#house.reading = null;
     this.#load = null;
     this.#loads = [];
     this.#overSince = [null, null, null, null];
@@ -153,9 +136,9 @@ export class Checker {
       if (device.kind === "inverter") production += value;
       if (device.kind === "battery" && value < 0) production -= value;
       if (device.kind === "inverter" || value <= 0) return;
-      watts += device.kind === "ev" ? this.#wattsOf(device, value, reports) : value;
+      watts += device.kind === "ev" ? this.#house.wattsOf(device, value, reports) : value;
       for (let p = 0; p < 3; p++) {
-        if (device.phases[p]) amps[p]! += device.kind === "ev" ? value : this.#ampsOf(device, value, p, reports);
+        if (device.phases[p]) amps[p]! += device.kind === "ev" ? value : this.#house.ampsOf(device, value, p, reports);
       }
     });
     const held = this.#held();
@@ -209,7 +192,7 @@ export class Checker {
         if (value > Math.ceil(low / stepOf(device)) * stepOf(device)) this.#breach(4, `${device.id} starts at ${value}, minimum ${low}`);
         return;
       }
-      const scale = device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000;
+      const scale = device.kind === "ev" ? 1 : this.#house.wattsOf(device, 1_000, reports) / 1_000;
       const since = watch.changedAt === null ? 15_000 : this.#now - watch.changedAt;
       const may = Math.min(3_000, since / 5) * scale;
       if (value - watch.value > may * 1.001 + 1) this.#breach(4, `${device.id} raised by ${value - watch.value} after ${since} ms, ${Math.round(may)} allowed`);
@@ -331,62 +314,13 @@ export class Checker {
     });
   }
 
-  // 11: judged once everything has stood still for a minute
+  // 11
   #priorities({ limits, reports }: Observation): void {
     if (!this.#fresh()) return;
-    const devices = this.#site.devices;
-    const held = this.#held();
-    const calm = (i: number) => {
-      const w = this.#watch[i]!;
-      return this.#now - Math.max(w.changedAt ?? this.#startedAt, w.oddAt ?? this.#startedAt) > 360_000;
-    };
-    for (let h = 0; h < devices.length; h++) {
-      const high = devices[h]!;
-      const told = this.#watch[h]!.value!;
-      const short = range(high)[1] - told;
-      const scale = high.kind === "ev" ? 1 : this.#wattsOf(high, 1_000, reports) / 1_000;
-      const crumb = Math.max(stepOf(high), 500 * scale) + stepOf(high);
-      if (!load(high) || told <= 0 || short <= crumb || !calm(h)) continue;
-      const draws = this.#draws(high, reports[h]!);
-      if (draws !== null && draws < told / scale - 1_900) continue; // its share lies unused and is handed on
-      for (let l = 0; l < devices.length; l++) {
-        const low = devices[l]!;
-        const least = Math.max(0, range(low)[0]);
-        const lowScale = low.kind === "ev" ? 1 : this.#wattsOf(low, 1_000, reports) / 1_000;
-        if (l === h || !(load(low) || low.kind === "battery") || low.priority < high.priority || !calm(l)) continue;
-        const above = this.#watch[l]!.value! - least;
-        if (above <= Math.max(stepOf(low), 500 * lowScale) ) continue;
-        // What it has must be enough for the other's step, in the room that is full: else it has the crumbs.
-        const enough = above / lowScale > crumb / scale;
-        const enoughWatts = this.#wattsOf(low, above / lowScale, reports) > this.#wattsOf(high, crumb / scale, reports);
-        // Everything that keeps the higher one from its next step must be something the lower one draws on.
-        const need = stepOf(high) / scale;
-        const full = [0, 1, 2].filter((p) => high.phases[p] && this.#left(p + 1, held, reports) < need);
-        const fullWatts = limits.import.kind === "limit" && this.#left(0, held, reports, limits.import.watts - MARGIN_W) < this.#wattsOf(high, need, reports);
-        // Others may hold back up to a deadband each of what they could have: those places may be full too.
-        const perhaps = [0, 1, 2].filter((p) => high.phases[p] && this.#left(p + 1, held, reports) < need + 600 * devices.length);
-        const fullScope = limits.controllable.kind === "limit";
-        const shared = !fullScope && (full.length > 0 || fullWatts) && (full.length === 0 || enough) && (!fullWatts || enoughWatts) && perhaps.every((p) => low.phases[p]);
-        if (!shared) continue;
-        if (low.priority > high.priority || low.kind === "battery") this.#breach(11, `${low.id} has ${above} above its minimum while ${high.id} is ${short} short`);
-        else {
-          const apart = this.#watch[l]!.value! / lowScale - told / scale;
-          if (apart > 500 + stepOf(high) / scale + stepOf(low) / lowScale) this.#breach(11, `${low.id} has ${Math.round(apart)} mA more than its equal ${high.id}`);
-        }
-      }
-    }
-  }
-
-  /** What is left in a room: 0 = W, 1..3 = mA per phase. */
-  #left(place: number, held: (number | null)[], reports: readonly DeviceReport[], limit = 0): number {
-    let left = (place === 0 ? limit : this.#site.connection.fuse - FUSE_MARGIN_MA) - (held[place] ?? 0);
-    this.#site.devices.forEach((device, i) => {
-      const value = this.#watch[i]!.value ?? 0;
-      if (isSg(device) || device.kind === "inverter" || value <= 0) return;
-      if (place === 0) left -= device.kind === "ev" ? this.#wattsOf(device, value, reports) : value;
-      else if (device.phases[place - 1]) left -= device.kind === "ev" ? value : this.#ampsOf(device, value, place - 1, reports);
-    });
-    return left;
+    const calm = (i: number) => this.#now - Math.max(this.#watch[i]!.changedAt ?? this.#startedAt, this.#watch[i]!.oddAt ?? this.#startedAt) > 360_000;
+    for (const detail of priorityBreaches({
+      site: this.#site, house: this.#house, told: this.#watch.map(({ value }) => value), held: this.#held(), calm, limits, reports,
+    })) this.#breach(11, detail);
   }
 
   #fresh(): boolean {
@@ -406,16 +340,16 @@ export class Checker {
   }
 
   #takeReading({ now, reports }: Observation, reading: Reading): void {
-    this.#reading = reading;
+    this.#reading = this.#house.reading = reading;
     this.#readingAt = now;
     this.#load = this.#beside(reading, now, reports, Math.max);
     this.#sure = this.#beside(reading, now, reports, Math.min);
     this.#loads.push({ at: now, load: this.#load });
     this.#site.devices.forEach((device, i) => {
       const watch = this.#watch[i]!;
-      const draws = this.#draws(device, reports[i]!);
+      const draws = this.#house.draws(device, reports[i]!);
       if (watch.value === null || isSg(device) || draws === null || device.kind === "inverter") return;
-      const scale = device.kind === "ev" ? 1 : this.#wattsOf(device, 1_000, reports) / 1_000;
+      const scale = device.kind === "ev" ? 1 : this.#house.wattsOf(device, 1_000, reports) / 1_000;
       const settling = watch.changedAt !== null && now - watch.changedAt < this.#settle();
       if (!settling && draws > watch.value / scale + 1_000) watch.oddAt = now;
     });
@@ -435,8 +369,8 @@ export class Checker {
       let watts = 0;
       for (let p = 0; p < 3; p++) {
         if (!device.phases[p] || device.kind !== "ev") continue;
-        const amps = drawn(report.current[p] ?? (report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, reports)));
-        watts += (amps * this.#voltage(p, reports)) / 1_000_000;
+        const amps = drawn(report.current[p] ?? (report.power === null ? null : (report.power * 1_000_000) / this.#house.volts(device, reports)));
+        watts += (amps * this.#house.voltage(p, reports)) / 1_000_000;
         if (load[p + 1] !== null) (load[p + 1] as number) -= amps;
       }
       if (device.kind === "ev") {
@@ -445,70 +379,9 @@ export class Checker {
       }
       load[0] -= drawn(report.power);
       for (let p = 0; p < 3; p++) {
-        if (device.phases[p] && load[p + 1] !== null) (load[p + 1] as number) -= this.#ampsOf(device, drawn(report.power), p, reports);
+        if (device.phases[p] && load[p + 1] !== null) (load[p + 1] as number) -= this.#house.ampsOf(device, drawn(report.power), p, reports);
       }
     });
     return load;
   }
-
-  #draws(device: Device, report: DeviceReport): number | null {
-    const amps = report.current.filter((a, p) => a !== null && device.phases[p]) as number[];
-    if (amps.length > 0) return Math.max(...amps);
-    return report.power === null ? null : (report.power * 1_000_000) / this.#volts(device, []);
-  }
-
-  #voltage(phase: number, reports: readonly DeviceReport[]): number {
-    const own = this.#reading?.voltage[phase] ?? null;
-    if (own !== null && own > 50_000) return own;
-    for (const report of reports) if (report.online && (report.voltage[phase] ?? 0) > 50_000) return report.voltage[phase]!;
-    return this.#site.connection.delta ? 132_800 : 230_000;
-  }
-
-  #volts(device: Device, reports: readonly DeviceReport[]): number {
-    return [0, 1, 2].reduce((sum, p) => sum + (device.phases[p] ? this.#voltage(p, reports) : 0), 0);
-  }
-
-  #wattsOf(device: Device, milliamps: number, reports: readonly DeviceReport[]): number {
-    return (milliamps * this.#volts(device, reports)) / 1_000_000;
-  }
-
-  #ampsOf(device: Device, watts: number, phase: number, reports: readonly DeviceReport[]): number {
-    return (watts * 1_000_000) / (device.phases.filter(Boolean).length * this.#voltage(phase, reports));
-  }
-}
-
-/** sign(P) · max(|P|/V, I − 0.5 A); null where the meter does not tell. */
-function signedAmps(site: Site, reading: Reading, phase: number): number | null {
-  const power = site.connection.phases === 1 ? reading.net : reading.power[phase] ?? null;
-  const volts = reading.voltage[phase] ?? 0;
-  const amps = reading.current[phase] ?? null;
-  if (power === null) return null;
-  const most = site.connection.delta ? 146_100 : 253_000;
-  const size = Math.max((Math.abs(power) * 1_000_000) / (volts > 50_000 ? volts : most), amps === null ? 0 : Math.abs(amps) - (reading.currentWhole ? 500 : 0));
-  return power < 0 ? -size : size;
-}
-
-function load(d: Device): boolean {
-  return d.kind === "ev" || (d.kind === "heat_pump" && d.control === "power");
-}
-
-function isSg(device: Device): boolean {
-  return device.kind === "heat_pump" && device.control === "sg_ready";
-}
-
-function range(device: Device): [number, number] {
-  if (device.kind === "battery") return [-device.dischargeMax, device.chargeMax];
-  if (device.kind === "inverter") return [0, device.rated];
-  if (device.kind === "heat_pump" && device.control === "sg_ready") return [1, 4];
-  return [device.minimum, device.maximum];
-}
-
-function stepOf(device: Device): number {
-  return device.kind === "heat_pump" && device.control === "sg_ready" ? 1 : device.step;
-}
-
-function safe(device: Device): number {
-  if (device.kind === "inverter") return device.safe;
-  if (device.kind === "heat_pump") return device.control === "sg_ready" ? 2 : device.safe;
-  return 0;
 }
