@@ -6,10 +6,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { sha256, verifyP256Sync } from "../../hal/node/crypto.js";
 import { nodePlatform, type NodePlatform } from "../../hal/node/platform.js";
 import { SimWorld } from "../../hal/sim/world.js";
-import { LINE_LOST_MS, LINE_PROBE_MS, P1_RELAY_READERS_MAX, P1_SILENCE_MS } from "../../src/constants.js";
+import { LINE_LOST_MS, LINE_PROBE_MS, P1_RELAY_READERS_MAX, P1_SILENCE_MS, TELEGRAM_BYTES_MAX } from "../../src/constants.js";
 import { P1Port, type P1PortState } from "../../src/services/p1_port.js";
 import { P1Relay } from "../../src/services/p1_relay.js";
 import type { TelegramError } from "../../src/telegram/reader.js";
+import type { Telegram } from "../../src/telegram/telegram.js";
 import { openPty } from "../../tools/commands/p1.js";
 import { P1Meter, splitTelegrams } from "../../tools/emulators/p1_meter.js";
 import { P1_LINES, writeTelegram, type P1MeterState, type P1Version } from "../../tools/emulators/p1_telegram.js";
@@ -232,6 +233,22 @@ describe("over TCP, and passed on", () => {
     expect(telegrams).toBeGreaterThanOrEqual(198);
     expect(relay.readers).toBe(P1_RELAY_READERS_MAX - 1);
     for (const bytes of read.slice(1, P1_RELAY_READERS_MAX)) expect(bytes).toBeGreaterThan(195 * 800);
+  });
+
+  it("the longest telegram reaches a reader, and one that has a usual telegram to read yet", () => {
+    const world = newWorld();
+    const relay = new P1Relay(world.platform("controller"), { port: 2_001 });
+    const read: number[] = [];
+    const stream = new (world.platform("client").TCP)({ host: "controller", port: 2_001, format: "buffer", onReadable: () => { read.push(stream.read()?.byteLength ?? 0); } });
+    world.runFor(50);
+    const send = (bytes: number) => relay.send({ bytes: new Uint8Array(bytes), start: 0, end: bytes } as Telegram);
+    send(TELEGRAM_BYTES_MAX);
+    world.runFor(50);
+    send(1_000);
+    send(TELEGRAM_BYTES_MAX);
+    world.runFor(50);
+    expect(relay.counts.dropped).toBe(0);
+    expect(read.reduce((sum, bytes) => sum + bytes, 0)).toBe(2 * TELEGRAM_BYTES_MAX + 1_000 + 3 * 2);
   });
 });
 
