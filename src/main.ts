@@ -51,8 +51,8 @@ export interface VangnetOptions {
   keySet?: Uint8Array;
   /** Takes the lines of a recording (services/recording.ts). */
   record?: (line: string) => void;
-  /** After each tick. */
-  onTick?: (outputs: Outputs) => void;
+  /** After each tick: what came out of it, and what went in. */
+  onTick?: (outputs: Outputs, inputs: Inputs) => void;
 }
 
 const STORE_DOMAIN = "vangnet";
@@ -219,7 +219,7 @@ export class Vangnet {
     for (const command of outputs.commands) this.#devices.execute(command);
     this.#chronicle.report(outputs);
     this.#chronicle.publish(outputs.events.length > 0, () => JSON.stringify(this.status()), now);
-    this.#options.onTick?.(outputs);
+    this.#options.onTick?.(outputs, inputs);
   }
 
   #safe(error: unknown): void {
