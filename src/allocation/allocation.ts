@@ -51,14 +51,10 @@ export function allocationTick(site: Site, state: AllocationState, input: Alloca
   const { budget } = input;
   const utcOffset = input.utc === null ? state.utcOffset : input.utc * 1000 - now;
   const commanded = state.commanded.slice();
-  const outcome: (Consumer | null)[] = [];
-  const binds: number[] = [];
-  const reasons: ReasonCode[] = [];
-  for (let index = 0; index < site.devices.length; index++) {
-    outcome.push(null);
-    binds.push(-1);
-    reasons.push("asked_in_full");
-  }
+  const { length } = site.devices;
+  const outcome = new Array<Consumer | null>(length).fill(null);
+  const binds = new Array<number>(length).fill(-1);
+  const reasons = new Array<ReasonCode>(length).fill("asked_in_full");
   const plan: Plan = { site, state, input, now, commanded, outcome, reasons, binds };
   const overSince = judgeOverload(plan);
 
@@ -147,18 +143,19 @@ function logChanged(before: readonly (SgState | null)[], after: readonly (SgStat
 
 function decide(plan: Plan): readonly Decision[] {
   const { site, state, input } = plan;
-  const decisions: Decision[] = [];
+  // What is decided as before is the same object: a quiet tick leaves no garbage.
+  let decisions: Decision[] | null = null;
   for (let index = 0; index < site.devices.length; index++) {
     const device = site.devices[index]!;
     const value = plan.commanded[index]!.setpoint;
     const reason = plan.reasons[index]!;
     const limit = sourceOf(device, plan.binds[index]!, input.limits);
     const old = state.decisions[index];
-    // The same decision is the same object: a quiet tick leaves no garbage.
-    decisions.push(old !== undefined && old.setpoint.value === value && old.reason === reason && old.limit === limit
-      ? old : { device: device.id, setpoint: setpointOf(device, value), asked: askedOf(device), reason, limit });
+    if (old !== undefined && old.setpoint.value === value && old.reason === reason && old.limit === limit) continue;
+    decisions ??= state.decisions.slice();
+    decisions[index] = { device: device.id, setpoint: setpointOf(device, value), asked: askedOf(device), reason, limit };
   }
-  return decisions;
+  return decisions ?? state.decisions;
 }
 
 function setpointOf(device: Device, value: number): Setpoint {

@@ -27,7 +27,7 @@ export function peakHold(state: PeakHold, values: readonly number[], now: Millis
   const elapsed = now - state.at;
   const { buckets, older, cursor, bucketSince } = now - state.bucketSince < PEAK_BUCKET_MS ? state : turned(state, values, now);
   let raised: number[] | null = null;
-  const held: number[] = [];
+  const held = state.held.slice();
   for (let index = 0; index < values.length; index++) {
     const value = values[index]!;
     const place = index * PEAK_BUCKETS + cursor;
@@ -37,12 +37,12 @@ export function peakHold(state: PeakHold, values: readonly number[], now: Millis
       raised[place] = highest = value;
     }
     if (older[index]! > highest) highest = older[index]!;
-    const before = state.held[index]!;
+    const before = held[index]!;
     if (before > highest) {
       const decayed = decay(before, value, elapsed);
       if (decayed > highest) highest = decayed;
     }
-    held.push(highest);
+    if (before !== highest) held[index] = highest;
   }
   return { held, buckets: raised ?? buckets, older, cursor, bucketSince, at: now };
 }
