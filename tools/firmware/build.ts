@@ -3,13 +3,13 @@
  * build/firmware/BOARD. Needs the Moddable SDK, which its user installs and MODDABLE names.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundlePackages } from "./packages.js";
 import { BOARDS, root } from "./manifest.js";
 
-export interface Built { code: number }
+const COMPILED_BY = ["tools/firmware/compile.mjs", "manifest.json"];
 
 export async function build(args: string[]): Promise<number> {
   let options;
@@ -27,6 +27,9 @@ export async function build(args: string[]): Promise<number> {
 
   const variant = options.instrument ? "instrument" : options.debug ? "debug" : "release";
   const out = join(root, "build/firmware", board, variant);
+  // make does not know that the compiler has changed.
+  const library = join(out, "mc.so");
+  if (existsSync(library) && COMPILED_BY.some((file) => statSync(join(root, file)).mtimeMs > statSync(library).mtimeMs)) rmSync(join(out, "tmp"), { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   await bundlePackages(root, join(root, "build/firmware/packages"));
   // mcconfig calls the TypeScript compiler once a file: ours only takes the types away.
@@ -43,15 +46,16 @@ export async function build(args: string[]): Promise<number> {
     process.stderr.write(`${unfrozen.length} preloaded values are not frozen and would cost RAM:\n${unfrozen.join("\n")}\n`);
     return 1;
   }
-  const library = join(out, "bin/lin", options.debug ? "debug" : options.instrument ? "instrument" : "release", "manifest", "mc.so");
-  cpSync(library, join(out, "mc.so"));
+  const built = readdirSync(join(out, "bin"), { recursive: true, encoding: "utf8" }).find((file) => file.endsWith("mc.so"));
+  if (built === undefined) return refuse("mcconfig made no mc.so");
+  cpSync(join(out, "bin", built), library);
   const host = join(out, "linhost");
   const flagsOf = spawnSync("pkg-config", ["--cflags", "--libs", "gio-2.0"], { encoding: "utf8" });
   if (flagsOf.status !== 0) return refuse("pkg-config finds no gio-2.0 (Debian: libglib2.0-dev)");
   const compiled = run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-I", join(moddable, "build/simulators/modules"), join(root, "tools/linhost/linhost.c"), "-o", host,
     ...flagsOf.stdout.trim().split(/\s+/), "-ldl"], moddable, bin);
   if (compiled.code !== 0) return compiled.code;
-  process.stdout.write(`${host} ${join(out, "mc.so")} DATA_DIRECTORY\n`);
+  process.stdout.write(`${host} ${library} DATA_DIRECTORY\n`);
   return 0;
 }
 
@@ -61,7 +65,7 @@ function run([command, ...args]: string[], moddable: string, bin: string): { cod
   const code = done.status ?? 1;
   // mcconfig says a line for each of two hundred files: only what matters is shown.
   if (code !== 0) process.stderr.write(text);
-  else process.stdout.write(text.split("\n").filter((line) => /warning|not frozen|error/i.test(line)).map((line) => `${line}\n`).join(""));
+  else process.stdout.write(text.split("\n").filter((line) => /error/i.test(line)).map((line) => `${line}\n`).join(""));
   return { code, text };
 }
 
