@@ -127,6 +127,20 @@ function fixed(value: number, digits: number, decimals: number): string {
 
 /** UTC seconds → YYMMDDhhmmssX in Amsterdam, by the host's own calendar: not the reader's arithmetic. */
 export function localTime(epochSeconds: number): string {
+  const hour = Math.floor(epochSeconds / 3600);
+  if (hour !== known.hour) {
+    known.hour = hour;
+    known.text = calendar(hour * 3600);
+  }
+  // Amsterdam is whole hours away from UTC: within one of them only the last four digits run.
+  const second = epochSeconds - hour * 3600;
+  return `${known.text.slice(0, 8)}${two(Math.floor(second / 60))}${two(Math.floor(second) % 60)}${known.text.slice(12)}`;
+}
+
+const known = { hour: NaN, text: "" };
+const two = (value: number): string => (value < 10 ? `0${value}` : `${value}`);
+
+function calendar(epochSeconds: number): string {
   const parts = new Map(FORMAT.formatToParts(new Date(epochSeconds * 1000)).map(({ type, value }) => [type, value]));
   const text = ["year", "month", "day", "hour", "minute", "second"].map((type) => parts.get(type as Intl.DateTimeFormatPartTypes)!.padStart(2, "0")).join("");
   const local = Date.UTC(Number(text.slice(0, 2)) + 2000, Number(text.slice(2, 4)) - 1, Number(text.slice(4, 6)), Number(text.slice(6, 8)));

@@ -34,6 +34,7 @@ export class RegisterMap {
     for (const { model } of registers) if (model !== undefined) wanted.add(typeof model === "number" ? model : model.includes(103) ? 103 : model.includes(203) ? 203 : model[0]!);
     if (wanted.size > 0) this.#layModels([1, ...[...wanted].sort((a, b) => a - b)]);
     for (const register of registers) this.#reserve(register);
+    if (profile.readGap !== undefined) this.#fillGaps(profile.readGap);
     for (const write of profile.write) this.#allow(write);
     for (const part of [profile.watchdog?.register, profile.watchdog?.fallback]) if (part) this.#allow(part);
     for (const write of profile.write) if (write.percentOf) this.put(write.percentOf, rated * 1000);
@@ -90,6 +91,17 @@ export class RegisterMap {
     const percent = "percent" in register && register.percent === true;
     const scale = name.startsWith("voltage") ? -1 : name.startsWith("current") || name === "state_of_charge" || percent ? -2 : 0;
     table.set(this.address(register, register.scaleRegister), scale & 0xffff);
+  }
+
+  /** A profile that joins reads over so many registers says that the device has those between. */
+  #fillGaps(gap: number): void {
+    for (const table of [this.#memory.holding, this.#memory.input]) {
+      let before = NaN;
+      for (const address of [...table.keys()].sort((a, b) => a - b)) {
+        if (address - before <= gap + 1) for (let at = before + 1; at < address; at++) table.set(at, 0);
+        before = address;
+      }
+    }
   }
 
   #allow(register: Register): void {

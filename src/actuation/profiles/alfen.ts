@@ -23,6 +23,9 @@ export const alfen: Profile = {
     wants: { table: "holding", address: 1201, type: "string", length: 5, trueWhenText: ["B", "C", "D"] },
   },
   write: [f32(1210)],
+  // Socket measurements are one table without holes (300 to 425), as are status and control (1200 to
+  // 1215): two requests a poll instead of six.
+  readGap: 28,
   setpoint: "A",
   minimum: 6,
   maximum: 32,
