@@ -39,12 +39,6 @@ export function safeSetpoint(device: Device): Setpoint {
   }
 }
 
-function kindOf(device: Device): Setpoint["kind"] {
-  if (device.kind === "ev") return "current";
-  if (device.kind === "inverter") return "production";
-  return device.kind === "heat_pump" && device.control === "sg_ready" ? "sg_ready" : "power";
-}
-
 export function actuationStart(site: Site): ActuationState {
   return { written: site.devices.map(() => null) };
 }
@@ -69,15 +63,15 @@ export function actuationTick(
     const last = state.written[i] ?? null;
     const report = reports[i];
     const online = report?.online ?? false;
-    const setpoint = last === null ? safeSetpoint(device) : decided(device, decisions, i);
+    const setpoint = last === null ? safeSetpoint(device) : decided(device, last.setpoint.kind, decisions, i);
     if (last !== null && !isDue(last, setpoint, report, now)) {
       if (last.online !== online) {
-        written ??= copy(state.written);
+        written ??= state.written.slice();
         written[i] = { setpoint: last.setpoint, at: last.at, online };
       }
       continue;
     }
-    written ??= copy(state.written);
+    written ??= state.written.slice();
     written[i] = { setpoint, at: now, online };
     commands.push(toCommand(i, setpoint));
   }
@@ -85,7 +79,7 @@ export function actuationTick(
 }
 
 function isDue(last: Written, setpoint: Setpoint, report: DeviceReport | undefined, now: Millis): boolean {
-  if (!sameSetpoint(last.setpoint, setpoint)) return true;
+  if (last.setpoint !== setpoint && !sameSetpoint(last.setpoint, setpoint)) return true;
   const age = now - last.at;
   if (age >= REWRITE_PERIOD_MS - TICK_PERIOD_MS) return true;
   if (report === undefined) return false;
@@ -94,9 +88,9 @@ function isDue(last: Written, setpoint: Setpoint, report: DeviceReport | undefin
 }
 
 /** Decisions come in device order; one that is elsewhere or of another kind is looked for by name. */
-function decided(device: Device, decisions: readonly Decision[], index: number): Setpoint {
+function decided(device: Device, kind: Setpoint["kind"], decisions: readonly Decision[], index: number): Setpoint {
   const here = decisions[index];
-  if (here !== undefined && here.device === device.id && here.setpoint.kind === kindOf(device)) return here.setpoint;
+  if (here !== undefined && here.device === device.id && here.setpoint.kind === kind) return here.setpoint;
   const safe = safeSetpoint(device);
   if (here !== undefined && here.device === device.id) return safe;
   for (let i = 0; i < decisions.length; i++) {
@@ -113,10 +107,4 @@ function toCommand(device: number, setpoint: Setpoint): Command {
 
 export function sameSetpoint(a: Setpoint, b: Setpoint): boolean {
   return a.kind === b.kind && a.value === b.value;
-}
-
-function copy(written: readonly (Written | null)[]): (Written | null)[] {
-  const out: (Written | null)[] = [];
-  for (let i = 0; i < written.length; i++) out.push(written[i]!);
-  return out;
 }

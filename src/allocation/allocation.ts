@@ -116,7 +116,9 @@ function servePumps(plan: Plan, left: Rooms, utcOffset: number | null): readonly
     const device = site.devices[index]!;
     const before = state.sg[index];
     if (device.kind !== "heat_pump" || device.control !== "sg_ready" || before === null || before === undefined) continue;
-    const outcome = stepPump(site, device, index, before, view, { ...input, utcOffset, left, states: plan.commanded }, now);
+    const outcome = stepPump(site, device, index, before, view, {
+      budget: input.budget, limits: input.limits, reports: input.reports, utcOffset, left, states: plan.commanded,
+    }, now);
     plan.commanded[index] = outcome.device;
     plan.reasons[index] = outcome.reason;
     plan.binds[index] = outcome.bind;

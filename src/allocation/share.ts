@@ -153,11 +153,14 @@ function fillOne(rooms: Rooms, one: Consumer): void {
 function fillEqually(rooms: Rooms, list: readonly Consumer[], from: number, to: number): void {
   const level: number[] = [];
   const open: boolean[] = [];
+  let any = false;
   for (let place = from; place < to; place++) {
     const one = list[place]!;
     level.push(one.target / one.scale);
     open.push(one.admitted && one.target < one.maximum);
+    any ||= one.admitted && one.target < one.maximum;
   }
+  if (!any) return;
   for (let round = 0; round < 2 * (to - from) + 5; round++) {
     if (!raiseLowest(rooms, list, from, level, open)) break;
   }
