@@ -27,16 +27,25 @@ const NOW = 1_768_496_400;
 const out = (text: string): void => { process.stdout.write(`${text}\n`); };
 const us = (ms: number): string => `${(ms * 1000).toFixed(ms < 0.1 ? 2 : 1)} µs`;
 
-/** Milliseconds of one call: the median of five rounds, after one to warm up. */
-function time(rounds: number, call: () => void): number {
-  const took: number[] = [];
-  for (let round = 0; round < 6; round++) {
-    const began = performance.now();
-    for (let i = 0; i < rounds; i++) call();
-    took.push((performance.now() - began) / rounds);
+const ROUNDS = 10;
+
+/**
+ * Milliseconds of one call of each: the least of ten rounds, taken in turn, so that a machine busy
+ * with something else spoils neither the figures nor what they are compared with.
+ */
+function timeInTurn(calls: readonly { readonly times: number; readonly call: () => void }[]): number[] {
+  const least = calls.map(() => Infinity);
+  for (let round = 0; round < ROUNDS; round++) {
+    calls.forEach(({ times, call }, i) => {
+      const began = performance.now();
+      for (let k = 0; k < times; k++) call();
+      least[i] = Math.min(least[i]!, (performance.now() - began) / times);
+    });
   }
-  return took.slice(1).sort((a, b) => a - b)[2]!;
+  return least;
 }
+
+const time = (times: number, call: () => void): number => timeInTurn([{ times, call }])[0]!;
 
 // ---- Telegrams ----
 
@@ -69,10 +78,6 @@ function benchTelegrams(): void {
   // p1-reader tells the console of each line it does not know.
   console.error = () => {};
   const ours = new Ours();
-  const mine = time(quick ? 2_000 : 20_000, () => ours.push(telegram));
-  if (ours.readings !== 6 * (quick ? 2_000 : 20_000)) throw new Error("the telegram of the benchmark was not read");
-  out(`telegram (DSMR 5, 3 phases, ${telegram.length} bytes)  ${us(mine)}  to a checked, plausible reading`);
-
   const text = Buffer.from(telegram).toString("latin1");
   const theirs: [string, (text: string) => boolean][] = [];
   optional("dsmr-parser", () => {
@@ -84,11 +89,14 @@ function benchTelegrams(): void {
     // As its reader does: cut at the stop character, and given out wherever there is a timestamp.
     theirs.push(["p1-reader", (one) => parsePacket(one.slice(0, one.lastIndexOf("!"))).timestamp !== null]);
   });
-  for (const [name, parse] of theirs) {
-    if (!parse(text)) throw new Error(`${name} does not read the telegram of the benchmark`);
-    const took = time(quick ? 100 : 1_000, () => { parse(text); });
-    out(`  ${name.padEnd(12)} ${us(took)}  ${(took / mine).toFixed(1)} times ours`);
-  }
+  for (const [name, parse] of theirs) if (!parse(text)) throw new Error(`${name} does not read the telegram of the benchmark`);
+  const times = quick ? 1_000 : 10_000;
+  const [mine, ...others] = timeInTurn([
+    { times, call: () => ours.push(telegram) }, ...theirs.map(([, parse]) => ({ times: times / 10, call: () => { parse(text); } })),
+  ]);
+  if (ours.readings !== ROUNDS * times) throw new Error("the telegram of the benchmark was not read");
+  out(`telegram (DSMR 5, 3 phases, ${telegram.length} bytes)  ${us(mine!)}  to a checked, plausible reading`);
+  theirs.forEach(([name], i) => out(`  ${name.padEnd(12)} ${us(others[i]!)}  ${(others[i]! / mine!).toFixed(1)} times ours`));
   benchCorruption(theirs);
 }
 
@@ -160,8 +168,8 @@ function benchTokens(): void {
       || !checkClaims(decoded.token, { ean: null, msr: null }, NOW, null).ok) throw new Error("the token of the benchmark was refused");
     return decoded.token;
   };
-  out(`token (${bytes.length} bytes, 2 events)  ${us(time(quick ? 5_000 : 50_000, check))}  decoded and checked`);
-  const verified = time(quick ? 100 : 1_000, () => {
+  out(`token (${bytes.length} bytes, 2 events)  ${us(time(quick ? 2_000 : 20_000, check))}  decoded and checked`);
+  const verified = time(quick ? 50 : 500, () => {
     const token = check();
     if (!verifyP256Sync(keys[0]!.point, signedBytes(token), token.message.signature)) throw new Error("bad signature");
   });
@@ -176,15 +184,11 @@ function benchTicks(): void {
     events: [{ id: "0a0b0c0d", start: NOW + 3_600, duration: 7_200, importLimit: 4_200, exportLimit: null, emergency: false, controllable: false, release: null }],
   };
   for (const [name, site] of [["six devices", SITE_OF_SIX], ["three devices", SITE_OF_THREE]] as const) {
-    const seconds = quick ? 20_000 : 4 * 86_400;
-    new BenchHouse(site, NOW).run(20_000, token);
     const house = new BenchHouse(site, NOW);
-    const began = performance.now();
-    house.run(seconds, token);
-    const took = performance.now() - began;
-    const inTick = house.tickTime(quick ? 5_000 : 20_000);
-    out(`tick with ${name}  ${us(inTick)}`);
-    out(`  the core and a plain house: ${Math.round(seconds / (took / 1000)).toLocaleString("en")} times real time, ${(seconds / 86_400 / (took / 1000)).toFixed(2)} house-days a second`);
+    const seconds = quick ? 8_640 : 86_400;
+    const second = time(seconds, () => house.run(1, token));
+    out(`tick with ${name}  ${us(house.tickTime(quick ? 5_000 : 20_000))}`);
+    out(`  the core and a plain house: ${Math.round(1000 / second).toLocaleString("en")} times real time, ${(1000 / second / 86_400).toFixed(2)} house-days a second`);
   }
 }
 

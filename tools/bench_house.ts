@@ -52,9 +52,13 @@ export class BenchHouse {
 
   /** Milliseconds of a tick by itself: the newest one, once more and again. */
   tickTime(times: number): number {
-    const began = performance.now();
-    for (let i = 0; i < times; i++) tick(this.#site, this.#state, this.#last!, this.#second * 1_000);
-    return (performance.now() - began) / times;
+    let least = Infinity;
+    for (let round = 0; round < 5; round++) {
+      const began = performance.now();
+      for (let i = 0; i < times; i++) tick(this.#site, this.#state, this.#last!, this.#second * 1_000);
+      least = Math.min(least, (performance.now() - began) / times);
+    }
+    return least;
   }
 
   #inputs(tokens: readonly AcceptedToken[]): Inputs {
