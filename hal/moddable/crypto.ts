@@ -1,20 +1,14 @@
 /**
- * SHA-256 by the SDK's C; ECDSA P-256 by its `ecdsa`, which is JavaScript over C big integers. A
+ * ECDSA P-256 by the SDK's `ecdsa`, which is JavaScript over C big integers. A
  * chip has better: its board's platform brings its own `verifyP256`. The callers have checked r and
  * s already (hal/ecma419.ts); that the key is a point of the curve is checked here.
  */
-import { Digest } from "crypt";
 import Curve from "curve";
 import ECDSA from "ecdsa";
 import ECPoint from "ecp";
+import { sha256 } from "./digest.js";
 import type { Log } from "./guard.js";
 import { later } from "./timer.js";
-
-export function sha256(data: Uint8Array): Uint8Array {
-  const digest = new Digest("SHA256");
-  digest.write(data);
-  return new Uint8Array(digest.close());
-}
 
 /** SEC 2, 2.4.2 (secp256r1): p and b; a is -3. */
 const P = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;

@@ -1,7 +1,7 @@
 /** The platform of hal/ecma419.ts on Moddable. The board brings what only it knows. */
 import type { DigitalConstructor, Directory, KeyValueStore, ListenerOptions, Platform, SerialOptions, TCPOptions, TLSConstructor } from "../ecma419.js";
 import { monotonicClock } from "./clock.js";
-import { sha256 } from "./crypto.js";
+import { sha256 } from "./digest.js";
 import type { Log } from "./guard.js";
 import { Listener } from "./listener.js";
 import { random32 } from "./native/host.js";
