@@ -27,6 +27,7 @@ import { DeviceSet } from "./services/device_set.js";
 import { Evidence } from "./services/evidence.js";
 import { evidenceStream } from "./services/evidence_stream.js";
 import { HttpServer } from "./services/http_server.js";
+import { toJson } from "./services/json.js";
 import { KeyRing } from "./services/key_ring.js";
 import { readLong, writeLong } from "./services/long_text.js";
 import { OperatorLink } from "./services/operator_link.js";
@@ -58,8 +59,9 @@ export interface VangnetOptions {
 const STORE_DOMAIN = "vangnet";
 /** One byte once the meter has sent a CRC: from then on none is taken without, over reboots too. */
 const CRC_SEEN = "p1crc";
-/** Longest a token waits that came while the inbox was full. */
+/** How often a token is offered again that came while the inbox was full, and how many of a channel wait so. */
 const BUSY_RETRY_MS = 5_000;
+const BUSY_WAITING_MAX = 3;
 
 export class Vangnet {
   readonly #options: VangnetOptions;
@@ -84,6 +86,9 @@ export class Vangnet {
   #modbusMeter: PlausibleState = PLAUSIBLE_START;
   #reading: Reading | null = null;
   #tokens: AcceptedToken[] = [];
+  /** Tokens that found the inbox full, oldest first. */
+  readonly #inLine: { readonly channel: CapChannel; readonly offer: () => void }[] = [];
+  #calling: unknown;
   #ticking: unknown;
   #asked = false;
   #closed = false;
@@ -218,7 +223,7 @@ export class Vangnet {
     this.#keep(outputs.store);
     for (const command of outputs.commands) this.#devices.execute(command);
     this.#chronicle.report(outputs);
-    this.#chronicle.publish(outputs.events.length > 0, () => JSON.stringify(this.status()), now);
+    this.#chronicle.publish(outputs.events.length > 0, () => toJson(this.status()), now);
     this.#options.onTick?.(outputs, inputs);
   }
 
@@ -331,12 +336,34 @@ export class Vangnet {
     });
   }
 
-  /** The text comes once per change: while the inbox is full it is offered again, lest it be lost. */
-  #offerText(text: string): void {
+  /** The text comes once per change: one that found the inbox full is offered again, lest it be lost. */
+  #offerText(text: string, again = false): void {
     this.#inbox.offerText(text, (outcome) => {
       this.#ask();
-      if (outcome.kind === "refused" && outcome.rule === "busy" && !this.#closed) this.#platform.timer.set(() => this.#offerText(text), BUSY_RETRY_MS);
+      if (outcome.kind === "refused" && outcome.rule === "busy") this.#waitInLine({ channel: "p1", offer: () => this.#offerText(text, true) }, again);
     });
+  }
+
+  /**
+   * The newest few of a channel are offered again, newest first: a token carries the whole state, so
+   * what is behind it can be missed, and a flood of forged ones leaves no backlog of hours.
+   */
+  #waitInLine(one: { readonly channel: CapChannel; readonly offer: () => void }, again: boolean): void {
+    if (this.#closed) return;
+    const ofChannel = this.#inLine.filter(({ channel }) => channel === one.channel);
+    const isFull = ofChannel.length >= BUSY_WAITING_MAX;
+    if (again) {
+      // Whoever has waited is older than all that came meanwhile.
+      if (!isFull) this.#inLine.unshift(one);
+    } else {
+      if (isFull) this.#inLine.splice(this.#inLine.indexOf(ofChannel[0]!), 1);
+      this.#inLine.push(one);
+    }
+    this.#calling ??= this.#platform.timer.set(() => {
+      this.#calling = undefined;
+      const line = this.#inLine.splice(0).reverse();
+      if (!this.#closed) for (const { offer } of line) offer();
+    }, BUSY_RETRY_MS);
   }
 
   #openLink(): void {
@@ -356,10 +383,10 @@ export class Vangnet {
     });
   }
 
-  #offerMqtt(bytes: Uint8Array): void {
+  #offerMqtt(bytes: Uint8Array, again = false): void {
     this.#inbox.offer(bytes, "mqtt", (outcome) => {
       this.#ask();
-      if (outcome.kind === "refused" && outcome.rule === "busy" && !this.#closed) this.#platform.timer.set(() => this.#offerMqtt(bytes), BUSY_RETRY_MS);
+      if (outcome.kind === "refused" && outcome.rule === "busy") this.#waitInLine({ channel: "mqtt", offer: () => this.#offerMqtt(bytes, true) }, again);
     });
   }
 
@@ -371,7 +398,7 @@ export class Vangnet {
       platform, port, ...(address === undefined ? {} : { address }), names: names ?? [],
       handler: makeApi({
         monotonic: () => platform.monotonic(), sha256: (data) => platform.sha256(data),
-        status: () => JSON.stringify(this.status()),
+        status: () => toJson(this.status()),
         evidence: (from, format) => evidenceStream(this.#evidence.iterate(Math.max(1, from)), format),
         cap: (bytes, respond) => this.offer(bytes, "http", respond),
         keys: (bytes, respond) => this.offerKeys(bytes, "http", respond),
