@@ -326,3 +326,27 @@ export function figures(values: readonly number[]): { median: number; p99: numbe
   const median = at(0.5), p99 = at(0.99);
   return { median, p99, words: `median ${median.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, longest ${sorted.at(-1)!.toFixed(1)} ms of ${sorted.length}` };
 }
+
+const GAUGE_MS = 4;
+
+/**
+ * The host's own stalls: how late a timer of this very process comes. Machines are shared, and a
+ * deadline is the controller's, not the neighbour's: `during` says what of a span was no work of ours.
+ */
+export class HostStalls {
+  readonly #late: { readonly from: number; readonly to: number }[] = [];
+  #last = performance.now();
+  readonly #timer = setInterval(() => {
+    const now = performance.now();
+    if (now - this.#last > 2 * GAUGE_MS) this.#late.push({ from: this.#last + GAUGE_MS, to: now });
+    this.#last = now;
+  }, GAUGE_MS);
+
+  during(from: number, to: number): number {
+    return this.#late.reduce((sum, stall) => sum + Math.max(0, Math.min(to, stall.to) - Math.max(from, stall.from)), 0);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -12,7 +12,7 @@ import type { OperatorState } from "../../tools/operator/files.js";
 import { reissue } from "../../tools/operator/issue.js";
 import { TEST_EAN } from "../helpers/token.js";
 import { absent, titled } from "../need.js";
-import { Mosquitto, pause, Ptys, RealCharger, RealHouse, until } from "./real_house.js";
+import { HostStalls, Mosquitto, pause, Ptys, RealCharger, RealHouse, until } from "./real_house.js";
 
 const AUD = `ean:${TEST_EAN}`;
 let cleanups: (() => Promise<void> | void)[] = [];
@@ -50,10 +50,12 @@ describe.skipIf(absent("socat"))(titled("the meter on a serial line", "socat"), 
     await until(() => home.controller.status().reading.age! < 1_500, "fresh");
     expect(home.controller.status().counters).toMatchObject({ telegramErrors: 0, implausible: 0, faults: 0 });
 
+    const stalls = new HostStalls();
+    cleanups.push(async () => stalls.close());
     const pulled = performance.now();
     await line.unplug();
-    await until(() => home.charger.told === 0, "safe", 14_000);
-    const took = home.charger.writes.at(-1)!.at - pulled;
+    await until(() => home.charger.told === 0, "safe", 25_000);
+    const { at } = home.charger.writes.at(-1)!, took = at - pulled - stalls.during(pulled, at);
     console.log(`P1 cable pulled until the charger's register is at 0: ${(took / 1000).toFixed(1)} s`);
     expect(took).toBeLessThanOrEqual(10_000 + 1_100);
     expect(home.controller.status().devices[0]!.words).toContain("no telegram for too long: safe value");
@@ -141,18 +143,21 @@ describe.skipIf(absent("mosquitto", "openssl"))(titled("what was there is gone",
     await home.charging();
     expect(home.controller.status().limits.import).toBeNull();
     const accepted = home.controller.status().counters["tokensAccepted"]!;
+    const stalls = new HostStalls();
+    cleanups.push(async () => stalls.close());
     const exp = Math.floor(Date.now() / 1000) + 4;
     await say(4);
     await until(() => home.controller.status().counters["tokensAccepted"]! > accepted, "the short promise is heard", 3_000);
     await broker.kill();
     await client.endAsync(true);
-    await until(() => home.charger.told < 16_000, "failsafe on the register", 9_000);
+    await until(() => home.charger.told < 16_000, "failsafe on the register", 25_000);
     const late = home.time.epoch() - exp, own = home.controller.status().clock.time! - exp;
     console.log(`broker killed: failsafe on the charger's register ${late.toFixed(2)} s after the promise ran out, ${own} s by the controller's clock`);
     expect(own).toBeGreaterThanOrEqual(0);
     expect(own).toBeLessThanOrEqual(1);
     // The controller's clock is the meter's, whole seconds old when they come, and follows it to within 2 s.
-    expect(late).toBeLessThanOrEqual(1 + 2);
+    // It wrote within its own second; what the machine itself took is not the controller's.
+    expect(late).toBeLessThanOrEqual(1 + 2 + stalls.during(0, Infinity) / 1000);
     expect(home.controller.status()).toMatchObject({ limits: { state: "failsafe", import: { watts: 5_000, source: "failsafe" } } });
     expect(home.controller.status().link.mqtt!.state).not.toBe("up");
     expect(home.charger.told * 0.69 + 600).toBeLessThanOrEqual(5_000);
