@@ -9,7 +9,10 @@ export function guarded<A extends unknown[]>(log: Log, what: string, callback: (
     try {
       callback?.(...values);
     } catch (error) {
-      log(`${what}: ${String(error)}`);
+      log(`${what}: ${told(error)}`);
     }
   };
 }
+
+/** With the way there, which a debug build knows. */
+export const told = (error: unknown): string => (error instanceof Error && error.stack ? `${String(error)} ${error.stack}` : String(error));

@@ -11,7 +11,7 @@
  */
 import { ByteQueue } from "../byte_queue.js";
 import type { Bytes, Stream, StreamCallbacks } from "../ecma419.js";
-import type { Log } from "./guard.js";
+import { told, type Log } from "./guard.js";
 import { later } from "./timer.js";
 
 export const UNREAD_BYTES_MAX = 4_096;
@@ -79,7 +79,7 @@ export abstract class DriverStream implements Stream {
     try {
       task();
     } catch (error) {
-      this.#log(`stream: ${String(error)}`);
+      this.#log(`stream: ${told(error)}`);
     }
   }
 

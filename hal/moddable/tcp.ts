@@ -25,7 +25,10 @@ export class TCP extends DriverStream implements TCPStream {
       return;
     }
     const { from } = options;
-    if (from === undefined) return this.connect(options);
+    if (from === undefined) {
+      this.connect(options);
+      return;
+    }
     if (!(from instanceof TCP) || from.#waiting === null) throw new Error("from: not a connection that a Listener gave");
     const { socket } = from.#waiting;
     from.#waiting = null;

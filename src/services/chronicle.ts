@@ -16,6 +16,7 @@ import type { Evidence, EvidenceData } from "./evidence.js";
 import type { KeySetOutcome } from "./key_ring.js";
 import type { OperatorLink } from "./operator_link.js";
 import { STATUS_EVENTS_MAX, type StatusEvent } from "./status.js";
+import { toJson } from "./json.js";
 
 const HEAD_PUBLISH_MS = 60_000;
 const CHANNELS: Readonly<Record<CapChannel, string>> = { mqtt: "MQTT", p1: "the meter's text field", http: "HTTP", file: "a file", store: "the store" };
@@ -44,7 +45,7 @@ export class Chronicle {
     this.#evidence.append(type, data);
     this.events.push({ time, type, words: words ?? `${type}: ${Object.values(data).join(" ")}` });
     if (this.events.length > STATUS_EVENTS_MAX) this.events.shift();
-    this.link?.publishEvent(JSON.stringify({ time, type, ...data }));
+    this.link?.publishEvent(toJson({ time, type, ...data }));
   }
 
   /**
@@ -53,7 +54,7 @@ export class Chronicle {
    */
   accepted(token: AcceptedToken): void {
     const key = `${token.kid} ${token.aud}`;
-    const said = JSON.stringify(token.events);
+    const said = toJson(token.events);
     const known = this.#said.find((one) => one.key === key);
     if (known?.said === said) return;
     if (known) known.said = said;
@@ -103,7 +104,7 @@ export class Chronicle {
     const head = now - this.#headAt >= HEAD_PUBLISH_MS ? this.#evidence.head() : null;
     if (head === null) return;
     this.#headAt = now;
-    this.link.publishHead(JSON.stringify(head));
+    this.link.publishHead(toJson(head));
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from "../constants.js";
 import type { EpochSeconds, Millis } from "../units.js";
 import { encodePayload } from "./evidence_log.js";
+import { toJson } from "./json.js";
 
 export type EvidenceValue = string | number | boolean | null | readonly EvidenceValue[] | { readonly [name: string]: EvidenceValue };
 export type EvidenceData = { readonly [name: string]: EvidenceValue };
@@ -36,8 +37,8 @@ export class EvidenceIntake {
       bucket.suppressed++;
       return "suppressed";
     }
-    let payload = encodePayload(t, up, type, JSON.stringify(data));
-    if (payload.length > EVIDENCE_RECORD_BYTES_MAX) payload = encodePayload(t, up, type, JSON.stringify({ too_long: payload.length }));
+    let payload = encodePayload(t, up, type, toJson(data));
+    if (payload.length > EVIDENCE_RECORD_BYTES_MAX) payload = encodePayload(t, up, type, toJson({ too_long: payload.length }));
     if (this.queue.length >= EVIDENCE_QUEUE_MAX || this.#bytes + payload.length > EVIDENCE_QUEUE_BYTES_MAX) return "dropped";
     bucket.tokens--;
     this.queue.push(payload);
@@ -47,7 +48,7 @@ export class EvidenceIntake {
 
   /** Before all that waits: the record of the start, which came first. */
   offerFirst(type: string, data: EvidenceData, t: EpochSeconds | null, up: Millis): void {
-    const payload = encodePayload(t, up, type, JSON.stringify(data));
+    const payload = encodePayload(t, up, type, toJson(data));
     this.queue.unshift(payload);
     this.#bytes += payload.length;
   }

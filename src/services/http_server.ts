@@ -7,6 +7,7 @@ import type { Listener, Platform, TimerId } from "../../hal/ecma419.js";
 import type { Millis } from "../units.js";
 import { HttpConnection, type Answer, type ConnectionOwner } from "./http_connection.js";
 import { hostAllowed, type HttpFault, type HttpRequest } from "./http_request.js";
+import { toJson } from "./json.js";
 
 export type { Answer, ByteSource } from "./http_connection.js";
 export type { HttpFault, HttpRequest } from "./http_request.js";
@@ -159,5 +160,5 @@ export function problem({ status, rule }: HttpFault, headers: readonly string[] 
 }
 
 export function json(value: unknown, status = 200, headers: readonly string[] = []): Answer {
-  return { status, type: "application/json", body: new TextEncoder().encode(JSON.stringify(value)), headers };
+  return { status, type: "application/json", body: new TextEncoder().encode(toJson(value)), headers };
 }

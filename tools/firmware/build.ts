@@ -3,11 +3,11 @@
  * build/firmware/BOARD. Needs the Moddable SDK, which its user installs and MODDABLE names.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundlePackages } from "./packages.js";
-import { BOARDS, root } from "./manifest.js";
+import { BOARDS, expectedBoard, expectedManifest, root } from "./manifest.js";
 
 const COMPILED_BY = ["tools/firmware/compile.mjs", "manifest.json"];
 
@@ -25,11 +25,16 @@ export async function build(args: string[]): Promise<number> {
   const bin = join(moddable, "build/bin/lin/release");
   if (!existsSync(join(bin, "mcconfig"))) return refuse(`${bin} has no mcconfig: the SDK's tools are not built`);
 
+  for (const [path, expected] of [["manifest.json", await expectedManifest(root)], [`boards/${board}/manifest.json`, await expectedBoard(root, board)]] as const) {
+    if (JSON.stringify(JSON.parse(readFileSync(join(root, path), "utf8"))) !== JSON.stringify(expected)) return refuse(`${path} does not list what the sources import: npm run manifest`);
+  }
   const variant = options.instrument ? "instrument" : options.debug ? "debug" : "release";
   const out = join(root, "build/firmware", board, variant);
   // make does not know that the compiler has changed.
   const library = join(out, "mc.so");
-  if (existsSync(library) && COMPILED_BY.some((file) => statSync(join(root, file)).mtimeMs > statSync(library).mtimeMs)) rmSync(join(out, "tmp"), { recursive: true, force: true });
+  if (existsSync(library) && COMPILED_BY.some((file) => statSync(join(root, file)).mtimeMs > statSync(library).mtimeMs)) {
+    for (const file of ["tsc", "modules"]) rmSync(join(out, "tmp/lin/mc", variant, variant, file), { recursive: true, force: true });
+  }
   mkdirSync(out, { recursive: true });
   await bundlePackages(root, join(root, "build/firmware/packages"));
   // mcconfig calls the TypeScript compiler once a file: ours only takes the types away.

@@ -1,7 +1,7 @@
 /** npm packages as modules of the firmware: mcpack takes no CommonJS, and XS has no Buffer. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 /**
  * mqtt-packet keeps the bytes of every length below 16,384 it ever wrote. On a chip that cache only
@@ -21,6 +21,15 @@ const forTheChip: Plugin = {
   },
 };
 
+/** `require("bl")` and `require("debug")` must give the function itself, which a module cannot be. */
+const functions = (shim: (name: string) => string): Plugin => ({
+  name: "functions",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(bl|debug)$/ }, ({ path }) => ({ path, namespace: "function" }));
+    onLoad({ filter: /.*/, namespace: "function" }, ({ path }) => ({ contents: `module.exports = require(${JSON.stringify(shim(`${path}.ts`))}).${path};`, loader: "js", resolveDir: shim("") }));
+  },
+});
+
 /** Names that the firmware uses of valibot: the rest of it stays out of the flash. */
 export function namesUsed(source: string): string[] {
   return [...new Set([...source.matchAll(/\bv\.([a-z]\w*)\(/g)].map((match) => match[1]!))].sort();
@@ -28,10 +37,10 @@ export function namesUsed(source: string): string[] {
 
 export async function bundlePackages(root: string, out: string): Promise<void> {
   const shim = (name: string) => join(root, "hal/moddable/shims", name);
-  const common = { bundle: true, format: "esm", platform: "neutral", mainFields: ["module", "main"], target: "es2022", absWorkingDir: root, legalComments: "none", logLevel: "warning" } as const;
+  const common = { bundle: true, format: "esm", platform: "neutral", mainFields: ["module", "main"], target: "es2022", absWorkingDir: root, legalComments: "none", logLevel: "warning" } satisfies BuildOptions;
   await build({
-    ...common, outfile: join(out, "mqtt-packet.js"), entryPoints: [shim("packages.ts")], plugins: [forTheChip],
-    alias: { bl: shim("bl.cts"), buffer: shim("buffer.ts"), debug: shim("debug.cts"), events: shim("events.ts"), "process-nextick-args": shim("process_nextick_args.ts") },
+    ...common, outfile: join(out, "mqtt-packet.js"), entryPoints: [shim("packages.ts")], plugins: [forTheChip, functions(shim)],
+    alias: { buffer: shim("buffer.ts"), events: shim("events.ts"), "process-nextick-args": shim("process_nextick_args.ts") },
   });
   const names = namesUsed(readFileSync(join(root, "src/services/site_config.ts"), "utf8"));
   await build({

@@ -3,6 +3,7 @@ import type { Directory as SDKDirectory } from "embedded:storage/files";
 import { Vangnet } from "../../../src/main.js";
 import { readSite } from "../../../src/services/site_config.js";
 import type { DigitalOptions, Platform, TLSOptions } from "../../ecma419.js";
+import { paced, type Pace } from "../../paced.js";
 import { systemTime } from "../clock.js";
 import { verifyP256 } from "../crypto.js";
 import { Directory, readWhole } from "../files.js";
@@ -10,6 +11,8 @@ import { moddablePlatform } from "../platform.js";
 import { TCP } from "../tcp.js";
 import { Digital } from "./digital.js";
 import { KeyValue } from "./key_value.js";
+
+const VERSION = "linux";
 
 /** The host, tools/linhost. */
 export interface Screen {
@@ -27,12 +30,17 @@ export function boot(root: SDKDirectory, screen: Screen): void {
   if (text === null) return stop("site.json cannot be read", 2);
   const read = readSite(new TextDecoder().decode(text));
   if (!read.ok) {
-    for (const fault of read.faults) log(`site.json: ${fault.path}: ${fault.message}`);
+    for (const { path, problem } of read.faults) log(`site.json: ${path === "" ? "" : `${path}: `}${problem}`);
     return stop("site.json is faulty", 2);
   }
   const authority = readWhole(root, "authority.pem");
-  const platform = linuxPlatform(root, log);
-  const controller = new Vangnet({ platform, ...read, version: "lin", ...(authority === null ? {} : { authority }) });
+  const keySet = readWhole(root, "keys.cwt");
+  const pace = readWhole(root, "pace.json");
+  const board = linuxPlatform(root, log);
+  const controller = new Vangnet({
+    platform: pace === null ? board : paced(board, JSON.parse(new TextDecoder().decode(pace)) as Pace, () => Date.now() / 1000),
+    ...read, version: VERSION, ...(authority === null ? {} : { authority }), ...(keySet === null ? {} : { keySet }),
+  });
   screen.onMessage = (message) => {
     if (message !== "quit") return;
     controller.close();

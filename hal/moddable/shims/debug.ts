@@ -1,4 +1,3 @@
 /** `debug` of npm, silent. */
 const silent = (): void => {};
-const debug = (): (() => void) => silent;
-export = debug;
+export const debug = (): (() => void) => silent;

@@ -39,5 +39,4 @@ class BufferList {
   readUInt32BE(at: number): number { return this.readUInt16BE(at) * 65_536 + this.readUInt16BE(at + 2); }
 }
 
-const bl = (): BufferList => new BufferList();
-export = bl;
+export const bl = (): BufferList => new BufferList();
