@@ -83,6 +83,9 @@ export const IAT_AHEAD_MAX_S = 300;
 export const TRUSTED_KEYS_MAX = 8;
 /** Tokens waiting for their signature to be checked. */
 export const TOKEN_QUEUE_MAX = 4;
+/** How often a token is offered again that came while the inbox was full, and how many of a channel wait so. */
+export const BUSY_RETRY_MS = 5_000;
+export const BUSY_WAITING_MAX = 3;
 /** Of these one channel may take so many (ean, msr and all come together), so one is left for the others. */
 export const TOKEN_QUEUE_CHANNEL_MAX = 3;
 /** A verification that has not answered by then is a refusal. Plain C on an ESP32 takes 0.6 s. */

@@ -37,6 +37,7 @@ import { Recorder } from "./services/recording.js";
 import { parseHostPort, parseMqttUrl, type SiteFile } from "./services/site_config.js";
 import { makeStatus, type Status } from "./services/status.js";
 import { Store } from "./services/store.js";
+import { WaitingLine } from "./services/waiting_line.js";
 
 export interface VangnetOptions {
   platform: Platform;
@@ -59,9 +60,6 @@ export interface VangnetOptions {
 const STORE_DOMAIN = "vangnet";
 /** One byte once the meter has sent a CRC: from then on none is taken without, over reboots too. */
 const CRC_SEEN = "p1crc";
-/** How often a token is offered again that came while the inbox was full, and how many of a channel wait so. */
-const BUSY_RETRY_MS = 5_000;
-const BUSY_WAITING_MAX = 3;
 
 export class Vangnet {
   readonly #options: VangnetOptions;
@@ -86,9 +84,7 @@ export class Vangnet {
   #modbusMeter: PlausibleState = PLAUSIBLE_START;
   #reading: Reading | null = null;
   #tokens: AcceptedToken[] = [];
-  /** Tokens that found the inbox full, oldest first. */
-  readonly #inLine: { readonly channel: CapChannel; readonly offer: () => void }[] = [];
-  #calling: unknown;
+  readonly #line: WaitingLine;
   #ticking: unknown;
   #asked = false;
   #closed = false;
@@ -98,6 +94,7 @@ export class Vangnet {
     this.#options = options;
     const { platform, file, profileOf } = options;
     this.#platform = platform;
+    this.#line = new WaitingLine(platform.timer);
     const now = platform.monotonic();
     this.#store = new Store(platform.storage.open({ path: STORE_DOMAIN }));
     this.#ring = new KeyRing({ configured: (file.operator.keys ?? []).map(keyOfEntry), store: this.#store, platform, utc: () => this.#utc() });
@@ -178,6 +175,7 @@ export class Vangnet {
   close(): void {
     this.#closed = true;
     this.#platform.timer.clear(this.#ticking);
+    this.#line.close();
     this.#p1?.close();
     this.#relay?.close();
     this.#chronicle.link?.close();
@@ -340,30 +338,8 @@ export class Vangnet {
   #offerText(text: string, again = false): void {
     this.#inbox.offerText(text, (outcome) => {
       this.#ask();
-      if (outcome.kind === "refused" && outcome.rule === "busy") this.#waitInLine({ channel: "p1", offer: () => this.#offerText(text, true) }, again);
+      if (outcome.kind === "refused" && outcome.rule === "busy") this.#line.wait("p1", () => this.#offerText(text, true), again);
     });
-  }
-
-  /**
-   * The newest few of a channel are offered again, newest first: a token carries the whole state, so
-   * what is behind it can be missed, and a flood of forged ones leaves no backlog of hours.
-   */
-  #waitInLine(one: { readonly channel: CapChannel; readonly offer: () => void }, again: boolean): void {
-    if (this.#closed) return;
-    const ofChannel = this.#inLine.filter(({ channel }) => channel === one.channel);
-    const isFull = ofChannel.length >= BUSY_WAITING_MAX;
-    if (again) {
-      // Whoever has waited is older than all that came meanwhile.
-      if (!isFull) this.#inLine.unshift(one);
-    } else {
-      if (isFull) this.#inLine.splice(this.#inLine.indexOf(ofChannel[0]!), 1);
-      this.#inLine.push(one);
-    }
-    this.#calling ??= this.#platform.timer.set(() => {
-      this.#calling = undefined;
-      const line = this.#inLine.splice(0).reverse();
-      if (!this.#closed) for (const { offer } of line) offer();
-    }, BUSY_RETRY_MS);
   }
 
   #openLink(): void {
@@ -386,7 +362,7 @@ export class Vangnet {
   #offerMqtt(bytes: Uint8Array, again = false): void {
     this.#inbox.offer(bytes, "mqtt", (outcome) => {
       this.#ask();
-      if (outcome.kind === "refused" && outcome.rule === "busy") this.#waitInLine({ channel: "mqtt", offer: () => this.#offerMqtt(bytes, true) }, again);
+      if (outcome.kind === "refused" && outcome.rule === "busy") this.#line.wait("mqtt", () => this.#offerMqtt(bytes, true), again);
     });
   }
 
