@@ -1,11 +1,12 @@
 /**
  * `npm run build -- --board linux [--debug] [--instrument]`: the firmware of a board, under
- * build/firmware/BOARD. Needs the Moddable SDK, which its user installs and MODDABLE names.
+ * build/firmware/BOARD; an ESP32 board's is esp32.ts's. Needs the Moddable SDK, which its user installs and MODDABLE names.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
+import { ESP32_BOARDS, buildEsp32 } from "./esp32.js";
 import { bundlePackages } from "./packages.js";
 import { BOARDS, expectedBoard, expectedManifest, root } from "./manifest.js";
 
@@ -14,7 +15,7 @@ const COMPILED_BY = ["tools/firmware/compile.mjs", "manifest.json"];
 export async function build(args: string[]): Promise<number> {
   let options;
   try {
-    options = parseArgs({ args, options: { board: { type: "string" }, debug: { type: "boolean" }, instrument: { type: "boolean" } } }).values;
+    options = parseArgs({ args, options: { board: { type: "string" }, debug: { type: "boolean" }, instrument: { type: "boolean" }, "link-only": { type: "boolean" } } }).values;
   } catch (error) {
     return refuse((error as Error).message);
   }
@@ -28,6 +29,7 @@ export async function build(args: string[]): Promise<number> {
   for (const [path, expected] of [["manifest.json", await expectedManifest(root)], [`boards/${board}/manifest.json`, await expectedBoard(root, board)]] as const) {
     if (JSON.stringify(JSON.parse(readFileSync(join(root, path), "utf8"))) !== JSON.stringify(expected)) return refuse(`${path} does not list what the sources import: npm run manifest`);
   }
+  if (ESP32_BOARDS.includes(board)) return buildEsp32({ board, moddable, debug: options.debug ?? false, linkOnly: options["link-only"] ?? false });
   const variant = options.instrument ? "instrument" : options.debug ? "debug" : "release";
   const out = join(root, "build/firmware", board, variant);
   // make does not know that the compiler has changed.

@@ -4,10 +4,9 @@
  * The whole image needs ESP-IDF. Without it `--link-only` goes as far as the SDK's tools do: every
  * module is compiled, linked, preloaded and frozen into mc.xs.c, and the resources are made.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { spawnSync } from "node:child_process";
-import { delimiter } from "node:path";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { version } from "../version.js";
 import { root } from "./manifest.js";
 import { bundlePackages } from "./packages.js";
@@ -71,8 +70,20 @@ export async function buildEsp32({ board, moddable, debug, linkOnly }: Esp32Opti
   return say(`${board}: linked, preloaded and frozen; not compiled: the ${native} native files, the SDK's C and the image, which need ESP-IDF ${IDF_VERSION}`, 0);
 }
 
+/**
+ * The SDK's makefile knows the IDF's mbedTLS but not TF-PSA-Crypto under it, whose headers p256.c
+ * needs: as the IDF's own build has them (components/mbedtls/CMakeLists.txt).
+ */
+function psaFlags(idf: string): string {
+  const mbedtls = join(idf, "components/mbedtls");
+  const folders = ["port/include", "port/psa_driver/include", "mbedtls/tf-psa-crypto/include", "mbedtls/tf-psa-crypto/drivers/builtin/include"];
+  const config = ["MBEDTLS_CONFIG_FILE", "TF_PSA_CRYPTO_USER_CONFIG_FILE"];
+  return [...folders.map((folder) => `-I${join(mbedtls, folder)}`), ...config.map((name) => `-D${name}=\\"mbedtls/esp_config.h\\"`)].join(" ");
+}
+
 export function run([command, ...args]: string[], moddable: string): { code: number; text: string } {
-  const env = { ...process.env, MODDABLE: moddable, PATH: `${join(moddable, "build/bin/lin/release")}${delimiter}${process.env["PATH"] ?? ""}` };
+  const idf = process.env["IDF_PATH"] ?? "";
+  const env = { ...process.env, MODDABLE: moddable, ...(idf === "" ? {} : { C_FLAGS_SUBPLATFORM: psaFlags(idf) }), PATH: `${join(moddable, "build/bin/lin/release")}${delimiter}${process.env["PATH"] ?? ""}` };
   const done = spawnSync(command!, args, { encoding: "utf8", cwd: root, env, maxBuffer: 64 << 20 });
   const text = `${done.stdout ?? ""}${done.stderr ?? ""}${done.error ? `${done.error.message}\n` : ""}`;
   const code = done.status ?? 1;

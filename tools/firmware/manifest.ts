@@ -35,7 +35,7 @@ export async function expectedBoard(root: string, board: string): Promise<Manife
 }
 
 export const root = process.cwd();
-export const BOARDS = ["linux"];
+export const BOARDS = ["linux", "olimex_esp32_evb", "wt32_eth01", "waveshare_esp32_s3_relay_6ch"];
 
 export async function run(): Promise<number> {
   const write = (path: string, manifest: Manifest) => writeFileSync(join(root, path), JSON.stringify(manifest, null, 2) + "\n");
