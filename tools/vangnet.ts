@@ -18,6 +18,7 @@ const verbs: Record<string, Verb> = {
   cap: { summary: "cap issue | list | cancel | refresh | inspect: the operator's caps", load: () => import("./commands/cap.js") },
   evidence: { summary: "evidence export | verify: what was received, commanded and measured", load: () => import("./commands/evidence.js") },
   replay: { summary: "replay RECORDING: each decision of a recorded day, with its reason", load: () => import("./commands/replay.js") },
+  shrink: { summary: "shrink SEED: a smaller run of the rig that breaches the same rule", load: () => import("./commands/shrink.js") },
 };
 
 async function main(): Promise<number> {
