@@ -4,7 +4,7 @@ import * as v from "valibot";
 const seconds = v.pipe(v.number(), v.minValue(0));
 const watts = v.pipe(v.number(), v.integer(), v.minValue(0));
 const names = ["net_W", "charger_A", "sg_state", "import_W", "state", "freshness", "mqtt", "charger_fault", "clock", "telegram_errors", "tokens_accepted", "tokens_refused", "faults", "boots"] as const;
-const bound = v.union([v.strictObject({ min: v.optional(v.number()), max: v.optional(v.number()) }), v.number(), v.string(), v.null()]);
+const bound = v.union([v.strictObject({ not: v.union([v.string(), v.null()]) }), v.strictObject({ min: v.optional(v.number()), max: v.optional(v.number()) }), v.number(), v.string(), v.null()]);
 
 const step = v.union([
   v.strictObject({ load_W: v.tuple([v.number(), v.number(), v.number()]) }),
@@ -40,5 +40,6 @@ export function readScenario(text: string): Scenario {
 
 export function holds(value: number | string | null, wanted: Bound): boolean {
   if (wanted === null || typeof wanted !== "object") return value === wanted;
+  if ("not" in wanted) return value !== wanted.not;
   return typeof value === "number" && (wanted.min === undefined || value >= wanted.min) && (wanted.max === undefined || value <= wanted.max);
 }

@@ -1,0 +1,4 @@
+/** `npm run hil`. */
+import { run } from "./run.js";
+
+process.exitCode = await run(process.argv.slice(2));
