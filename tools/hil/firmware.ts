@@ -19,6 +19,7 @@ export class Firmware {
     mkdirSync(data, { recursive: true });
     writeFileSync(join(data, "site.json"), site);
     if (pace.pace !== 1) writeFileSync(join(data, "pace.json"), JSON.stringify(pace));
+    writeFileSync(join(data, "measure"), "");
     const built = join(root, "build/firmware/linux", variant);
     this.#command = target === "node" ? [process.execPath, join(root, "dist/hil_node.mjs"), data] : [join(built, "linhost"), join(built, "mc.so"), data];
     this.#log = createWriteStream(log);

@@ -7,12 +7,14 @@ import { paced, type Pace } from "../../paced.js";
 import { systemTime } from "../clock.js";
 import { verifyP256 } from "../crypto.js";
 import { Directory, readWhole } from "../files.js";
+import { memory } from "../native/memory.js";
 import { moddablePlatform } from "../platform.js";
 import { TCP } from "../tcp.js";
 import { Digital } from "./digital.js";
 import { KeyValue } from "./key_value.js";
 
 const VERSION = "linux";
+const MEASURE_MS = 10_000;
 
 /** The host, tools/linhost. */
 export interface Screen {
@@ -46,6 +48,8 @@ export function boot(root: SDKDirectory, screen: Screen): void {
     controller.close();
     screen.postMessage("exit:0");
   };
+  // A file of that name asks for it: a collection each ten seconds is not what the firmware does by itself.
+  if (readWhole(root, "measure") !== null) board.timer.repeat(() => log(memory()), MEASURE_MS);
   log("started");
 }
 
