@@ -229,6 +229,8 @@ export const REWRITE_PERIOD_MS = 10_000;
 export const READ_BACK_RETRY_MS = 3_000;
 /** The controller ticks at least this often. */
 export const TICK_PERIOD_MS = 1_000;
+/** How long the devices have to take their safe values before an orderly end: one Modbus timeout. */
+export const STOP_MS = 1_500;
 /** A device that has not answered for this long is offline. */
 export const DEVICE_OFFLINE_MS = 15_000;
 
@@ -308,9 +310,9 @@ export const HTTP_BAD_POST_ADDRESSES_MAX = 8;
 export const STORE_KEY_CHARACTERS_MAX = 13;
 export const STORE_VALUE_BYTES_MAX = 1_984;
 /** Pieces of a text that is longer than one value; two sets of them take turns. */
-export const LONG_TEXT_PIECES_MAX = 8;
+export const LONG_TEXT_PIECES_MAX = 20;
 /** Every token's record, three long texts (limits, SG Ready, clock) with both sets, and the records of one value. */
-export const STORE_KEYS_MAX = 96;
+export const STORE_KEYS_MAX = 160;
 /**
  * The evidence log: a ring of segments that keeps two years (BK6-22-300 7.3). A record takes some
  * 130 bytes, so the ring holds about 5,300 after its oldest segment was dropped: 7 a day for two

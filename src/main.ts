@@ -4,11 +4,9 @@
  * Whatever part fails to start or falls over later, the others go on, and the tick with them.
  */
 import type { Platform } from "../hal/ecma419.js";
-import { safeSetpoint } from "./actuation/actuation.js";
 import type { Profile } from "./actuation/profile.js";
-import { contactMoves } from "./actuation/sg_ready.js";
-import { MODBUS_POLL_MS, TICK_PERIOD_MS } from "./constants.js";
-import { start, tick, type Inputs, type Outputs, type State, type Stored } from "./controller.js";
+import { MODBUS_POLL_MS, STOP_MS, TICK_PERIOD_MS } from "./constants.js";
+import { start, tick, type Inputs, type Outputs, type State } from "./controller.js";
 import { utc } from "./reading/clock.js";
 import { modbusReading } from "./reading/modbus_meter.js";
 import { P1_METER_START, p1Reading, type P1MeterState } from "./reading/p1_meter.js";
@@ -29,12 +27,12 @@ import { evidenceStream } from "./services/evidence_stream.js";
 import { HttpServer } from "./services/http_server.js";
 import { toJson } from "./services/json.js";
 import { KeyRing } from "./services/key_ring.js";
-import { readLong, writeLong } from "./services/long_text.js";
-import { OperatorLink } from "./services/operator_link.js";
-import { P1Port, LINE_SETTINGS, type LineSetting } from "./services/p1_port.js";
+import { Keeper } from "./services/keeper.js";
+import { brokerAddress, OperatorLink } from "./services/operator_link.js";
+import { P1Port, p1Source } from "./services/p1_port.js";
 import { P1Relay } from "./services/p1_relay.js";
 import { Recorder } from "./services/recording.js";
-import { parseHostPort, parseMqttUrl, type SiteFile } from "./services/site_config.js";
+import type { SiteFile } from "./services/site_config.js";
 import { makeStatus, type Status } from "./services/status.js";
 import { Store } from "./services/store.js";
 import { WaitingLine } from "./services/waiting_line.js";
@@ -57,6 +55,8 @@ export interface VangnetOptions {
   onTick?: (outputs: Outputs, inputs: Inputs) => void;
 }
 
+/** Ticks in a row that may throw before their input is given up; twice as many, and the state is. */
+const FAULTS_MAX = 3;
 const STORE_DOMAIN = "vangnet";
 /** One byte once the meter has sent a CRC: from then on none is taken without, over reboots too. */
 const CRC_SEEN = "p1crc";
@@ -67,6 +67,7 @@ export class Vangnet {
   /** `hasOperator` rises with the keys. It does not fall before a restart: see #followKeys. */
   #site: Site;
   readonly #store: Store;
+  readonly #keeper: Keeper;
   readonly #evidence: Evidence;
   readonly #chronicle: Chronicle;
   readonly #devices: DeviceSet;
@@ -87,6 +88,7 @@ export class Vangnet {
   readonly #line: WaitingLine;
   #ticking: unknown;
   #asked = false;
+  #faultsInRow = 0;
   #closed = false;
   readonly #counters = { ticks: 0, faults: 0, readings: 0, implausible: 0, telegramErrors: 0, startFailures: 0 };
 
@@ -100,7 +102,8 @@ export class Vangnet {
     this.#ring = new KeyRing({ configured: (file.operator.keys ?? []).map(keyOfEntry), store: this.#store, platform, utc: () => this.#utc() });
     const isRingWhole = this.#ring.restore();
     const site = this.#site = { ...options.site, hasOperator: this.#ring.hasOperator };
-    const stored = this.#restore();
+    this.#keeper = new Keeper(this.#store, (detail) => this.#chronicle.record("store_fault", { detail }, `store: ${detail}`));
+    const stored = this.#keeper.restore();
     this.#state = start(site, stored, now);
     this.#evidence = new Evidence({ platform, utc: () => this.#utc(), ...(options.evidenceSegments === undefined ? {} : { segmentsMax: options.evidenceSegments }) });
     this.#chronicle = new Chronicle(this.#evidence, site, () => this.#utc());
@@ -172,6 +175,22 @@ export class Vangnet {
     });
   }
 
+  /**
+   * An orderly end: every device is told its safe value first, and has STOP_MS to take it. Nobody is
+   * in control afterwards: a pump would stay blocked for ever, a charger without a watchdog at 16 A.
+   */
+  stop(done: () => void): void {
+    this.#closed = true;
+    this.#platform.timer.clear(this.#ticking);
+    this.#guard(() => this.#devices.holdSafe(this.#outputs?.limits ?? null));
+    this.#evidence.append("stopped", {});
+    this.#platform.timer.set(() => {
+      this.close();
+      done();
+    }, STOP_MS);
+  }
+
+  /** At once, as when the power goes: the devices stay as they are. */
   close(): void {
     this.#closed = true;
     this.#platform.timer.clear(this.#ticking);
@@ -182,7 +201,6 @@ export class Vangnet {
     this.#http?.close();
     this.#inputs.close();
     this.#devices.close();
-    this.#evidence.append("stopped", {});
     this.#evidence.close();
   }
 
@@ -200,11 +218,11 @@ export class Vangnet {
 
   #tick(): void {
     const now = this.#platform.monotonic();
-    this.#inbox.tick();
+    this.#guard(() => this.#inbox.tick());
     const inputs: Inputs = {
       reading: this.#reading, tokens: this.#tokens, contacts: this.#inputs.values(), reports: this.#devices.reports(), networkTime: this.#platform.networkTime(),
     };
-    this.#recorder?.tick(inputs, now, this.#site);
+    this.#guard(() => this.#recorder?.tick(inputs, now, this.#site));
     this.#counters.ticks++;
     let outputs: Outputs;
     try {
@@ -212,27 +230,49 @@ export class Vangnet {
       this.#state = stepped.state;
       outputs = stepped.outputs;
     } catch (error) {
-      // A bug. What came in stays for the next tick; meanwhile everything holds its safe value.
-      return this.#safe(error);
+      return this.#broken(error, now);
     }
+    this.#faultsInRow = 0;
     this.#reading = null;
     this.#tokens = [];
     this.#outputs = outputs;
-    this.#keep(outputs.store);
-    for (const command of outputs.commands) this.#devices.execute(command);
-    this.#chronicle.report(outputs);
-    this.#chronicle.publish(outputs.events.length > 0, () => toJson(this.status()), now);
-    this.#options.onTick?.(outputs, inputs);
+    // Each step on its own: none of them may stand between a decision and its contact.
+    this.#guard(() => this.#keeper.keep(outputs.store, now));
+    for (const command of outputs.commands) this.#guard(() => this.#devices.execute(command));
+    this.#guard(() => this.#chronicle.report(outputs));
+    this.#guard(() => this.#chronicle.publish(outputs.events.length > 0, () => toJson(this.status()), now));
+    this.#guard(() => this.#options.onTick?.(outputs, inputs));
   }
 
-  #safe(error: unknown): void {
+  /** What throws here is a bug, told and counted; the rest of the tick goes on. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#counters.faults++;
+      this.#evidence.append("fault", { detail: String(error) });
+    }
+  }
+
+  /**
+   * The core threw: a bug. Everything holds its safe value, and what came in stays for the next
+   * tick. Where the same comes again and again, the input is given up (tokens are in the store),
+   * and after that the state: both would throw for ever.
+   */
+  #broken(error: unknown, now: number): void {
     this.#counters.faults++;
-    this.#chronicle.record("fault", { detail: String(error) });
-    this.#site.devices.forEach((device, i) => {
-      const setpoint = safeSetpoint(device);
-      this.#devices.execute(setpoint.kind === "sg_ready"
-        ? { kind: "contacts", device: i, moves: contactMoves(setpoint.value) } : { kind: "write", device: i, setpoint });
-    });
+    this.#faultsInRow++;
+    this.#guard(() => this.#chronicle.record("fault", { detail: String(error) }));
+    this.#guard(() => this.#devices.holdSafe(this.#outputs?.limits ?? null));
+    if (this.#faultsInRow < FAULTS_MAX) return;
+    this.#reading = null;
+    this.#tokens = [];
+    if (this.#faultsInRow % (2 * FAULTS_MAX) === 0) {
+      this.#guard(() => {
+        this.#state = start(this.#site, this.#keeper.restore(), now);
+        this.#inbox.restore();
+      });
+    }
   }
 
   /**
@@ -247,27 +287,6 @@ export class Vangnet {
 
   #utc(): EpochSeconds | null {
     return utc(this.#state.clock, this.#platform.monotonic());
-  }
-
-  // ---- Store ----
-
-  #restore(): Stored {
-    const text = (key: string): string | null => {
-      const loaded = readLong(this.#store, key);
-      // Corrupt is not absent: a text that no reader accepts is counted as lost, and lost is strict.
-      return loaded.kind === "absent" ? null : loaded.kind === "corrupt" ? "?" : loaded.text;
-    };
-    return { limits: text("limits"), sgReady: text("sgready"), clock: text("clock") };
-  }
-
-  #keep(store: Stored): void {
-    this.#put("limits", store.limits);
-    this.#put("sgready", store.sgReady);
-    this.#put("clock", store.clock);
-  }
-
-  #put(key: string, text: string | null): void {
-    if (text !== null && !writeLong(this.#store, key, text)) this.#chronicle.record("store_fault", { detail: `${key}: ${this.#store.fault ?? "too long"}` });
   }
 
   // ---- What is told ----
@@ -313,9 +332,8 @@ export class Vangnet {
     if (file.meter.type !== "p1") return;
     const { meter } = file;
     if (file.p1_relay) this.#relay = new P1Relay(platform, { port: file.p1_relay.port, address: file.p1_relay.address });
-    const tcp = meter.tcp === undefined ? null : parseHostPort(meter.tcp);
     this.#p1 = new P1Port(platform, {
-      source: tcp !== null ? { kind: "tcp", ...tcp } : { kind: "serial", device: meter.device!, setting: lineOf(meter.line) },
+      source: p1Source(meter),
       crc: meter.crc,
       crcSeen: this.#store.load(CRC_SEEN).kind !== "absent",
       onCrcSeen: () => { this.#store.write(CRC_SEEN, Uint8Array.of(1)); },
@@ -344,17 +362,10 @@ export class Vangnet {
 
   #openLink(): void {
     const { platform, file, site, authority } = this.#options;
-    const broker = file.operator.mqtt;
-    if (!broker) return;
-    const { host, port, tls } = parseMqttUrl(broker.url)!;
+    const broker = file.operator.mqtt ? brokerAddress(file.operator.mqtt, authority) : null;
+    if (broker === null) return;
     this.#chronicle.link = new OperatorLink({
-      platform, serial: site.serial, ean: site.ean, msr: site.msr,
-      broker: {
-        host, port,
-        ...(tls ? { secure: authority === undefined ? {} : { certificate: authority } } : {}),
-        ...(broker.username === undefined ? {} : { username: broker.username }),
-        ...(broker.password === undefined ? {} : { password: broker.password }),
-      },
+      platform, serial: site.serial, ean: site.ean, msr: site.msr, broker,
       onToken: (bytes) => this.#offerMqtt(bytes),
     });
   }
@@ -380,14 +391,5 @@ export class Vangnet {
         keys: (bytes, respond) => this.offerKeys(bytes, "http", respond),
       }),
     });
-  }
-}
-
-function lineOf(text: string | undefined): LineSetting | null {
-  switch (text) {
-    case "115200 8N1": return LINE_SETTINGS[0]!;
-    case "9600 7E1": return LINE_SETTINGS[1]!;
-    case "115200 7E1": return LINE_SETTINGS[2]!;
-    default: return null;
   }
 }

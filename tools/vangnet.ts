@@ -34,7 +34,7 @@ async function main(): Promise<number> {
   return (await verb.load()).run(rest);
 }
 
-// A reader that goes away (`vangnet p1 decode … | head`) is not a failure of ours.
+// A reader that goes away (`vangnet p1 decode … | head`) is not a failure of ours. `run` goes on without one.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 main().then(

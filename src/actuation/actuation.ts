@@ -39,6 +39,16 @@ export function safeSetpoint(device: Device): Setpoint {
   }
 }
 
+/** The safe value, or less where a limit that outlived the restart leaves less to produce or to draw. */
+function firstSetpoint(device: Device, decision: Decision | undefined): Setpoint {
+  const safe = safeSetpoint(device);
+  if (decision === undefined || decision.device !== device.id || decision.setpoint.kind !== safe.kind) return safe;
+  if (safe.kind === "production" || (safe.kind === "power" && device.kind === "heat_pump")) {
+    return decision.setpoint.value < safe.value ? decision.setpoint : safe;
+  }
+  return safe;
+}
+
 export function actuationStart(site: Site): ActuationState {
   return { written: site.devices.map(() => null) };
 }
@@ -63,7 +73,7 @@ export function actuationTick(
     const last = state.written[i] ?? null;
     const report = reports[i];
     const online = report?.online ?? false;
-    const setpoint = last === null ? safeSetpoint(device) : decided(device, last.setpoint.kind, decisions, i);
+    const setpoint = last === null ? firstSetpoint(device, decisions[i]) : decided(device, last.setpoint.kind, decisions, i);
     if (last !== null && !isDue(last, setpoint, report, now)) {
       if (last.online !== online) {
         written ??= state.written.slice();

@@ -8,6 +8,8 @@ import { safeSetpoint } from "../actuation/actuation.js";
 import type { Command } from "../actuation/command.js";
 import type { Quantities } from "../actuation/plan.js";
 import type { Profile } from "../actuation/profile.js";
+import { contactMoves } from "../actuation/sg_ready.js";
+import type { Limit, Limits } from "../limits/limit.js";
 import { SILENT, type DeviceReport } from "../reading/report.js";
 import type { Device, Site } from "../site.js";
 import type { Millis, Watts } from "../units.js";
@@ -30,10 +32,12 @@ type Actor = { readonly kind: "driver"; readonly driver: DeviceDriver } | { read
 export class DeviceSet {
   readonly #buses = new Map<string, ModbusBus>();
   readonly #actors: Actor[];
+  readonly #site: Site;
   #meter: DeviceDriver | null = null;
 
   constructor(options: DeviceSetOptions) {
     const { file, site } = options;
+    this.#site = site;
     for (const id of Object.keys(file.buses)) this.#openBus(id, options);
     this.#actors = file.devices.map((entry, i) => this.#open(entry, site.devices[i]!, options));
     if (file.meter.type === "modbus") this.#openMeter(file.meter, options);
@@ -54,6 +58,20 @@ export class DeviceSet {
     const actor = this.#actors[command.device];
     if (command.kind === "write" && actor?.kind === "driver") actor.driver.write(command.setpoint);
     else if (command.kind === "contacts" && actor?.kind === "contacts") actor.contacts.execute(command.moves);
+  }
+
+  /**
+   * Safe values for all, and no production above the limits that were last known: before an orderly
+   * end, and while the core is broken.
+   */
+  holdSafe(limits: Limits | null): void {
+    const cap = limits === null ? null : tightest(limits.export, limits.production);
+    this.#site.devices.forEach((device, i) => {
+      const setpoint = safeSetpoint(device);
+      if (setpoint.kind === "sg_ready") return this.execute({ kind: "contacts", device: i, moves: contactMoves(setpoint.value) });
+      const bounded = setpoint.kind === "production" && cap !== null ? { kind: setpoint.kind, value: Math.min(setpoint.value, cap) } : setpoint;
+      this.execute({ kind: "write", device: i, setpoint: bounded });
+    });
   }
 
   /** Counters of all buses together, for the status. */
@@ -130,6 +148,11 @@ export class DeviceSet {
       ...(metered === undefined ? {} : { polled: metered }),
     });
   }
+}
+
+function tightest(a: Limit, b: Limit): Watts | null {
+  if (a.kind === "none") return b.kind === "none" ? null : b.watts;
+  return b.kind === "none" ? a.watts : Math.min(a.watts, b.watts);
 }
 
 /** What a write in percent is a percentage of. */

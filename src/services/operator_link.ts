@@ -6,6 +6,8 @@
 import type { Platform, TLSOptions } from "../../hal/ecma419.js";
 import { MqttClient, type MqttStatus, type Queued } from "./mqtt_client.js";
 
+import { parseMqttUrl, type SiteFile } from "./site_config.js";
+
 export interface BrokerAddress {
   readonly host: string;
   readonly port: number;
@@ -92,4 +94,16 @@ export function topicLevel(name: string): string {
     level += special ? "_" : character;
   }
   return level;
+}
+
+/** The broker as site.json names it; null where its URL is none. */
+export function brokerAddress(mqtt: NonNullable<SiteFile["operator"]["mqtt"]>, authority: Uint8Array | undefined): BrokerAddress | null {
+  const url = parseMqttUrl(mqtt.url);
+  if (url === null) return null;
+  return {
+    host: url.host, port: url.port,
+    ...(url.tls ? { secure: authority === undefined ? {} : { certificate: authority } } : {}),
+    ...(mqtt.username === undefined ? {} : { username: mqtt.username }),
+    ...(mqtt.password === undefined ? {} : { password: mqtt.password }),
+  };
 }

@@ -11,6 +11,7 @@ import type { Platform, Stream, TimerId } from "../../hal/ecma419.js";
 import { LINE_LOST_MS, LINE_PROBE_MS, P1_BACKOFF_MAX_MS, P1_BACKOFF_MIN_MS, P1_SILENCE_MS } from "../constants.js";
 import { TelegramReader, type CrcPolicy, type TelegramCounts, type TelegramError, type TelegramResult } from "../telegram/reader.js";
 import type { Telegram } from "../telegram/telegram.js";
+import { parseHostPort, type SiteFile } from "./site_config.js";
 import type { Millis } from "../units.js";
 
 export interface LineSetting {
@@ -248,4 +249,12 @@ const WATCH_MS = 1_000;
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : error === undefined ? "the stream ended" : String(error);
+}
+
+/** Where site.json says the meter is. */
+export function p1Source(meter: Extract<SiteFile["meter"], { type: "p1" }>): P1Source {
+  const tcp = meter.tcp === undefined ? null : parseHostPort(meter.tcp);
+  if (tcp !== null) return { kind: "tcp", ...tcp };
+  const setting = LINE_SETTINGS.find(({ baud, dataBits, parity }) => meter.line === `${baud} ${dataBits}${parity === "none" ? "N" : "E"}1`) ?? null;
+  return { kind: "serial", device: meter.device ?? "", setting };
 }

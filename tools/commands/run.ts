@@ -42,12 +42,22 @@ export async function run(args: string[]): Promise<number> {
   const authority = ca === undefined ? undefined : new Uint8Array(readFileSync(resolve(folder, ca)));
   const platform = nodePlatform({ dataDirectory: resolve(folder, options.data ?? read.file.data ?? "vangnet-data") });
   const recording: WriteStream | null = options.record === undefined ? null : createWriteStream(options.record);
+  // Nobody to read the log, or a full disk under a recording, is no reason to let the house go.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners("error");
+    stream.on("error", () => {});
+  }
+  let isRecording = recording !== null;
+  recording?.on("error", (error) => {
+    if (isRecording) platform.log(`recording ends: ${error.message}`);
+    isRecording = false;
+  });
   const narrator = new Narrator(read.site);
   const controller = new Vangnet({
     platform, ...read, version, evidenceSegments: EVIDENCE_HOST_SEGMENTS_MAX,
     ...(authority === undefined ? {} : { authority }),
     ...(options.keys === undefined ? {} : { keySet: new Uint8Array(readFileSync(options.keys)) }),
-    ...(recording === null ? {} : { record: (line: string) => { recording.write(`${line}\n`); } }),
+    ...(recording === null ? {} : { record: (line: string) => { if (isRecording) recording.write(`${line}\n`); } }),
     onTick: (outputs) => {
       if (!options.quiet) for (const line of narrator.lines(outputs, platform.monotonic())) process.stdout.write(`${line}\n`);
     },
@@ -56,10 +66,11 @@ export async function run(args: string[]): Promise<number> {
     process.once("SIGINT", done);
     process.once("SIGTERM", done);
   });
-  controller.close();
+  // Safe values first: a controller that goes leaves nobody in control.
+  await new Promise<void>((done) => controller.stop(done));
   // What the evidence log still has to write goes out on its next turn.
   await new Promise((done) => setTimeout(done, 50));
   platform.close();
-  await new Promise<void>((done) => (recording === null ? done() : recording.end(() => done())));
+  if (recording !== null && isRecording) await new Promise<void>((done) => recording.end(() => done()));
   return 0;
 }

@@ -136,7 +136,7 @@ async function live(seed: number, seconds: number | null, view: boolean, wantedP
       process.on("SIGTERM", interrupted);
     });
     const status = controller.status();
-    controller.close();
+    await new Promise<void>((done) => controller.stop(done));
     process.stdout.write(`\n${summary(home, judge, elapsed, status.counters, seed)}\n`);
     return end === "interrupted" || judge.obeyed ? 0 : 1;
   } finally {
