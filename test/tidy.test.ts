@@ -59,7 +59,7 @@ describe("imports", () => {
 
 /** What npm's scripts, the build and other programs start by name. */
 const ENTRIES = [
-  "tools/vangnet.ts", "tools/bench.ts", "tools/rig/rig.ts", "tools/build.mjs", "tools/schema.ts", "tools/firmware/cli.ts", "tools/firmware/compile.mjs",
+  "tools/vangnet.ts", "tools/bench.ts", "tools/rig/rig.ts", "tools/rig/probe.ts", "tools/build.mjs", "tools/schema.ts", "tools/firmware/cli.ts", "tools/firmware/compile.mjs",
   "tools/hil/main.ts", "tools/hil/node_main.ts", "tools/rig/main.ts", "vitest.config.ts", "test/xs/entry.ts", "test/telegram/xs_entry.ts",
 ];
 /** What a Moddable manifest names: modules without their ending, relative to the manifest. */

@@ -17,6 +17,11 @@ export class Faults {
   constructor(world: RigWorld, random: Random) {
     this.#world = world;
     this.#random = random;
+    const { power } = world.platform, lose = power.onCut;
+    power.onCut = () => {
+      world.judge.power(world.world.now, false);
+      lose();
+    };
     const line = world.world.serialEnd("/dev/p1")!;
     line.tamper = (bytes) => {
       const out = this.#open.length === 0 ? bytes : this.#spoil(bytes);
@@ -43,7 +48,6 @@ export class Faults {
     if (world.platform.off && second >= this.#offUntil && !this.#isOpen("power_cut")) {
       if (this.#offUntil === 0) {
         this.#offUntil = second + 3;
-        world.judge.power(world.world.now, false);
       } else {
         this.#offUntil = 0;
         world.platform.reboot();
@@ -131,8 +135,9 @@ export class Faults {
   }
 
   #cut(): void {
+    // First the judge: the contacts open with the power.
+    if (!this.#world.platform.off) this.#world.judge.power(this.#world.world.now, false);
     this.#world.platform.cutPower();
-    this.#world.judge.power(this.#world.world.now, false);
   }
 
   #go({ kind, at, n }: Fault, second: number): void {

@@ -32,6 +32,7 @@ const DEVICE_AFTER_MS = 60_000;
 const WIRE_MS = 3_000;
 const BOOT_MS = 20_000;
 const FREE_HOLD_S = 45;
+const RISING_S = 20;
 
 export class Judge {
   readonly #plan: Plan;
@@ -197,19 +198,27 @@ export class Judge {
     this.#free.push({ watts: free, amps: freeAmps });
     if (this.#free.length > FREE_HOLD_S) this.#free.shift();
     if (!this.#on || seen.at - this.#bootedAt < BOOT_MS) return void this.#over.fill(0);
-    const most = { watts: -Infinity, amps: [-Infinity, -Infinity, -Infinity] };
+    // What ours may have, at the least of what the others drew lately: the lenient side.
+    const least = { watts: Infinity, amps: [Infinity, Infinity, Infinity] };
     for (const one of this.#free) {
-      most.watts = Math.max(most.watts, one.watts);
-      for (let p = 0; p < 3; p++) most.amps[p] = Math.max(most.amps[p]!, one.amps[p]!);
+      least.watts = Math.min(least.watts, one.watts);
+      for (let p = 0; p < 3; p++) least.amps[p] = Math.min(least.amps[p]!, one.amps[p]!);
     }
+    // What nobody controls and rises at this very time (a cloud, an oven) is followed, not foreseen.
+    const before = this.#free[Math.max(0, this.#free.length - RISING_S)]!;
+    const rising = free > before.watts + 300;
     const fast = this.#p1.period < 5_000;
     const patience = (fast ? 25 : 110) + (this.#p1.last === null || seen.at - this.#p1.last > 2 * this.#p1.period || this.#recent(P1_FAULTS, seen.at, 12 * this.#p1.period) ? Math.ceil(this.#p1.period / 100) + 20 : 0);
     const limit = this.#clockWrong(seen.at) ? null : this.#orders.limit(seen.at);
-    this.#count(0, limit !== null && net > limit.watts + 50 && most.watts < limit.watts - 150, patience, () => [limit!.why, `${Math.round(net)} W for ${patience} s under ${limit!.why} ${limit!.watts} W, ${Math.round(most.watts)} W not ours`]);
+    const ours = net - free;
+    const over = limit !== null && net > limit.watts + 50 && ours > Math.max(0, limit.watts - least.watts) + 150;
+    if (!rising) this.#count(0, over, patience, () => [limit!.why, `${Math.round(net)} W for ${patience} s under ${limit!.why} ${limit!.watts} W, ${Math.round(ours)} W of it ours`]);
     const fuse: number = this.#plan.site["connection"].fuse_A;
     const blind = this.#plan.phases === 3 && (this.#plan.version === "2.2" || this.#plan.version === "3.0");
     for (let p = 0; p < this.#plan.phases; p++) {
-      this.#count(p + 1, !blind && seen.amps[p]! > fuse * 1.08 && most.amps[p]! < fuse - 2, patience + 20, () => ["fuse", `L${p + 1} ${seen.amps[p]!.toFixed(1)} A for ${patience + 20} s, fuse ${fuse} A, ${most.amps[p]!.toFixed(1)} A not ours`]);
+      const amps = seen.amps[p]!, mine = amps - freeAmps[p]!;
+      const burns = !blind && amps > fuse * 1.08 && mine > Math.max(0, fuse - least.amps[p]!) + 1;
+      if (freeAmps[p]! <= before.amps[p]! + 1.5) this.#count(p + 1, burns, patience + 20, () => ["fuse", `L${p + 1} ${amps.toFixed(1)} A for ${patience + 20} s, fuse ${fuse} A, ${mine.toFixed(1)} A of it ours`]);
     }
   }
 

@@ -113,19 +113,19 @@ function makeKey(name: string): SigningKey {
 }
 
 export interface PlanOptions {
-  /** Hours of the house. Default: by the seed, 3 to 12. */
+  /** Hours of the house. Default: by the seed, 2 to 6. */
   readonly hours?: number;
-  /** Faults an hour, on average. Default 6. */
+  /** Faults an hour, on average. Default 10. */
   readonly rate?: number;
 }
 
 export function makePlan(seed: number, options: PlanOptions = {}): Plan {
   const luck = new Dice(seedOf(seed, "plan"));
-  const seconds = Math.round((options.hours ?? 3 + luck.below(10)) * 3_600);
+  const seconds = Math.round((options.hours ?? 2 + luck.below(5)) * 3_600);
   const phases = luck.chance(250) ? 1 : 3;
   const version = P1_VERSIONS[luck.weighted([1, 1, 4, 8, 2])]!;
   const things = makeThings(luck, phases);
-  const faults = makeFaults(new Dice(seedOf(seed, "faults")), seconds, things, options.rate ?? 6, phases);
+  const faults = makeFaults(new Dice(seedOf(seed, "faults")), seconds, things, options.rate ?? 10, phases);
   return {
     seed, seconds, version, phases, things, faults,
     site: makeSite(luck, things, phases, version), gridOhms: luck.pick([0.1, 0.25, 0.4]),
@@ -171,6 +171,7 @@ function makeSite(luck: Dice, things: readonly Thing[], phases: 1 | 3, version: 
     },
     operator: { keys: [publicEntry(rigKey("operator"))], mqtt: { url: "mqtt://broker:1883" } },
     buses,
+    ...(luck.chance(300) ? { inputs: [{ id: "ripple", pin: "ripple", import_W: luck.pick([0, 3_000]) }] } : {}),
     devices: things.map((thing, i) => deviceJson(thing, luck, i)),
   };
 }

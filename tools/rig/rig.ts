@@ -1,7 +1,7 @@
 /**
  * `npm run rig -- --level change|release [--seed S] [--minutes M] [--cores C] [--only NAME] [--block B] [--out DIR]`
  * Fuzzers first, then worlds until the time is up; the scoreboard on the terminal, as JSON and as one
- * HTML page. The level release goes on where the last run of the same seed ended. Exit 1 on a breach.
+ * page of HTML. `--mutants` puts bugs into a copy of the sources instead (tools/rig/mutants.ts). The level release goes on where the last run of the same seed ended. Exit 1 on a breach.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -15,6 +15,7 @@ import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { BLOCK } from "./fuzz.js";
 import { fuzzers } from "./fuzzers.js";
 import { runJob, type Chart, type Done, type Job } from "./job.js";
+import { mutantTable, runMutants } from "./mutate.js";
 import { scorePage } from "./page.js";
 import { addFuzz, addWorld, newTally, score, scoreText, type Tally } from "./score.js";
 
@@ -40,8 +41,9 @@ interface Saved { seed: number; tally: Tally; blocks: Record<string, number>; wo
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: {
     level: { type: "string", default: "change" }, seed: { type: "string" }, minutes: { type: "string" }, cores: { type: "string" },
-    only: { type: "string" }, block: { type: "string" }, out: { type: "string", default: "build/rig" },
+    only: { type: "string" }, mutants: { type: "boolean", default: false }, block: { type: "string" }, out: { type: "string", default: "build/rig" },
   } });
+  if (values.mutants) return seeded(values.only ?? null, Number(values.minutes ?? 0.5) * 60, values.out);
   const level = values.level as Level;
   if (level !== "change" && level !== "release") throw new Error("--level change or release");
   const minutes = Number(values.minutes ?? LEVEL_MINUTES[level]), seed = Number(values.seed ?? 1), cores = Number(values.cores ?? Math.min(availableParallelism(), level === "change" ? 2 : 64));
@@ -62,6 +64,16 @@ async function main(): Promise<number> {
   writeFileSync(join(values.out, `${level}.html`), scorePage(result, charts));
   process.stdout.write(`${scoreText(result)}\n${join(values.out, `${level}.html`)}\n`);
   return result.passed ? 0 : 1;
+}
+
+/** Seeded bugs: every one must be caught. */
+function seeded(only: string | null, rigSeconds: number, out: string): number {
+  const verdicts = runMutants({ only, rigSeconds, tests: true }, (verdict) => process.stdout.write(`${mutantTable([verdict]).split("\n").slice(0, 3).join("\n")}\n`));
+  const table = mutantTable(verdicts);
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, "mutants.txt"), `${table}\n`);
+  process.stdout.write(`${table.split("\n").at(-1)!}\n${join(out, "mutants.txt")}\n`);
+  return verdicts.every(({ tests, rig }) => tests !== null || rig !== null) ? 0 : 1;
 }
 
 /** Jobs as long as there are any: fuzzers' pieces in turn, then worlds until the time is up. */
