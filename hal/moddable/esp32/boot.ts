@@ -46,7 +46,7 @@ function start(device: BoardDevice, mount: () => SDKDirectory, version: string, 
     device, log, files: openFiles(mount, log),
     TLS: class extends NoTLS { constructor(options: TLSOptions) { super(options, log); } },
   });
-  watchTrial(platform.timer, () => platform.monotonic(), () => network?.address != null, log);
+  watchTrial(platform.timer, () => platform.monotonic(), () => network !== null && network.address !== null, log);
   const text = readSetting("site");
   if (text === null) return remind(platform, "no site.json: npm run flash -- --site site.json");
   const read = readSite(new TextDecoder().decode(text));
