@@ -18,7 +18,9 @@ declare module "embedded:storage/files" {
     /** False where there was nothing. */
     delete(path: string): boolean;
     move(from: string, to: string): void;
-    scan(): IterableIterator<string>;
+    /** `mode` is 0 where there is nothing. */
+    status(path: string): { readonly mode: number };
+    scan(path?: string): IterableIterator<string>;
     close(): void;
   }
   /** The root, which a build or its host sets. */

@@ -37,12 +37,14 @@ class File implements FileInterface {
 }
 
 export class Directory implements DirectoryInterface {
+  readonly #root: SDKDirectory;
   readonly #directory: SDKDirectory;
   readonly #path: string;
 
   /** `path` under the root; made where it is absent. */
   constructor(root: SDKDirectory, path: string) {
     root.createDirectory(path);
+    this.#root = root;
     this.#directory = root.openDirectory({ path });
     this.#path = path;
   }
@@ -62,9 +64,12 @@ export class Directory implements DirectoryInterface {
     syncDirectory(this.#path);
   }
 
+  exists(path: string): boolean { return this.#directory.status(checked(path)).mode !== 0; }
+
+  /** From the root, which opens the directory anew: the SDK's second scan of one object finds nothing, because dup() shares the position. */
   scan(): string[] {
     const names: string[] = [];
-    for (const name of this.#directory.scan()) names.push(name);
+    for (const name of this.#root.scan(this.#path)) names.push(name);
     return names.sort();
   }
 

@@ -28,7 +28,7 @@ export class KeyValue implements KeyValueStore {
   read(key: string): ArrayBuffer | undefined {
     const directory = this.#open;
     const path = encodeKey(key);
-    if (!directory.scan().includes(path)) return undefined;
+    if (!directory.exists(path)) return undefined;
     const file = directory.openFile({ path, mode: "r" });
     try {
       return file.read(file.size(), 0);
