@@ -2,7 +2,7 @@ import type { Milliamps, Millis, Millivolts, PerPhase, Permille, Watts } from ".
 
 /** What a device says of itself: the newest poll, made by services/device.ts from its profile. */
 export interface DeviceReport {
-  /** It answered within DEVICE_OFFLINE_MS. Contacts without a bus are always online. */
+  /** It answered within DEVICE_OFFLINE_MS, and a poll of its values got through. Contacts without a bus are always online. */
   readonly online: boolean;
   /** When the values below were read, monotonic. */
   readonly at: Millis;

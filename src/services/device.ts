@@ -3,14 +3,17 @@
  * setpoint it is told and sees that it stays. What is read and written is actuation/plan.ts; here is
  * only when.
  *
- *   each MODBUS_POLL_MS:  [find the SunSpec models] ─► read block after block ─► report
+ *   each MODBUS_POLL_MS:  [find the SunSpec models] ─► read block after block ─► report [─► a silent block again]
  *   told a setpoint:      register after register ─► read back
  *   answers after a silence, or over a new connection: setpoint at once, then its watchdog
  *
  * The two run side by side, each with one request under way, so a device has at most two places in
  * the bus' queue and a setpoint never waits for a poll to end.
+ *
+ * A block that goes unanswered while others are answered takes only its own quantities with it. What
+ * was read DEVICE_OFFLINE_MS ago is not there any more, whatever else the device still answers.
  */
-import { DEVICE_OFFLINE_MS, MODBUS_POLL_MS, READ_BACK_SETTLE_MS } from "../constants.js";
+import { DEVICE_OFFLINE_MS, MODBUS_BACKOFF_MAX_MS, MODBUS_POLL_MS, READ_BACK_SETTLE_MS } from "../constants.js";
 import type { Timer, TimerId } from "../../hal/ecma419.js";
 import { sameSetpoint } from "../actuation/actuation.js";
 import {
@@ -18,6 +21,7 @@ import {
 } from "../actuation/plan.js";
 import type { PlanContext, PlannedWrite, Quantities, ReadBlock } from "../actuation/plan.js";
 import type { Profile, RegisterTable } from "../actuation/profile.js";
+import { wireAddress } from "../actuation/registers.js";
 import { NO_MODELS, sunspecNext, sunspecStart } from "../actuation/sunspec.js";
 import type { ModelMap, SunSpecStep } from "../actuation/sunspec.js";
 import type { Setpoint } from "../allocation/decision.js";
@@ -38,7 +42,7 @@ export interface DeviceDriverOptions {
   rated?: Watts | null;
   timer: Timer;
   monotonic: () => Millis;
-  /** Called after each poll cycle that got through: `quantities` in a report's units. */
+  /** Called after each poll cycle that got through whole: `quantities` in a report's units. */
   polled?: (quantities: Quantities, at: Millis) => void;
 }
 
@@ -62,8 +66,16 @@ export class DeviceDriver {
   #split = false;
   #words = new Map<number, number>();
   #cycle = false;
+  /** In the cycle under way: whether a block was read, and whether one was answered at all. */
+  #anyRead = false;
+  #anyAnswer = false;
+  /** Blocks that went unanswered, by their first word, and when each is to be asked again. */
+  #silent = new Map<number, Millis>();
+  /** Those that the last cycle went without: their words are old. */
+  #unread: readonly ReadBlock[] = [];
   #quantities: Quantities | null = null;
-  #readAt: Millis = 0;
+  /** When the quantities were read; before the first of them, when the driver began. */
+  #readAt: Millis;
 
   #answeredAt: Millis | null = null;
   /** A request went unanswered since the last answer: the device may have restarted. */
@@ -95,6 +107,7 @@ export class DeviceDriver {
     this.#polled = options.polled ?? null;
     this.#sunSpec = usesSunSpec(options.profile);
     this.#models = this.#sunSpec ? null : NO_MODELS;
+    this.#readAt = this.#monotonic();
     this.#polling = this.#timer.repeat(() => this.#poll(), MODBUS_POLL_MS);
     this.#poll();
   }
@@ -109,7 +122,8 @@ export class DeviceDriver {
 
   report(): DeviceReport {
     const now = this.#monotonic();
-    const online = this.#answeredAt !== null && now - this.#answeredAt < DEVICE_OFFLINE_MS;
+    // An answer to a write says that it is there, and nothing of what it does.
+    const online = this.#answeredAt !== null && now - this.#answeredAt < DEVICE_OFFLINE_MS && !this.#isUnread(now);
     const quantities = this.#quantities;
     const fault = this.#fault(online, now);
     // What a silent device once said is not what it does now.
@@ -117,7 +131,7 @@ export class DeviceDriver {
     return {
       online, at: this.#readAt, power: quantities.power, current: quantities.current, voltage: quantities.voltage,
       wants: quantities.wants, stateOfCharge: quantities.stateOfCharge,
-      applied: decodeReadBack(this.#profile, this.#context()), fault,
+      applied: decodeReadBack(this.#profile, this.#said()), fault,
     };
   }
 
@@ -128,7 +142,7 @@ export class DeviceDriver {
   }
 
   #fault(online: boolean, now: Millis): string | null {
-    if (!online) return this.#lineFault;
+    if (!online) return this.#lineFault ?? (this.#isUnread(now) ? this.#readFault ?? "not_read" : null);
     if (this.#writeFault !== null) return this.#writeFault;
     if (this.#mismatchSince !== null && now - this.#mismatchSince >= READ_BACK_SETTLE_MS) return "read_back_mismatch";
     const decoding = this.#quantities?.fault?.rule ?? null;
@@ -136,11 +150,24 @@ export class DeviceDriver {
     return this.#readFault ?? this.#watchdogFault ?? (decoding === "not_read" ? null : decoding);
   }
 
+  /** No cycle has got through for so long that what the last one read is not known any more. */
+  #isUnread(now: Millis): boolean {
+    return now - this.#readAt >= DEVICE_OFFLINE_MS;
+  }
+
   #context(): PlanContext {
     return {
       models: this.#models ?? NO_MODELS, rated: this.#rated,
       words: (table, address) => this.#words.get(wordKey(table, address)) ?? null,
     };
+  }
+
+  /** For what the device does now: nothing of the blocks that went unanswered. Scale factors for writes do not age. */
+  #said(): PlanContext {
+    const unread = this.#unread;
+    if (unread.length === 0) return this.#context();
+    const { words, ...rest } = this.#context();
+    return { ...rest, words: (table, address) => (unread.some((block) => holds(block, table, address)) ? null : words(table, address)) };
   }
 
   /** A request of ours; `done` only while the driver is open. Null = the device's values are not to be had. */
@@ -194,7 +221,11 @@ export class DeviceDriver {
   #poll(): void {
     if (this.#cycle || this.#closed) return;
     this.#cycle = true;
-    this.#readBlock(0, false);
+    this.#anyRead = false;
+    this.#anyAnswer = false;
+    // First what is still due: where only the reads go unanswered, they would take every turn of a unit in back-off.
+    this.#writeNext();
+    this.#readBlock(0);
   }
 
   #discover(step: SunSpecStep): void {
@@ -203,7 +234,7 @@ export class DeviceDriver {
       this.#blocks = null;
       this.#words.clear();
       this.#readFault = null;
-      return this.#readBlock(0, false);
+      return this.#readBlock(0);
     }
     if (step.kind === "fault") {
       this.#readFault = step.fault.rule;
@@ -220,45 +251,84 @@ export class DeviceDriver {
     });
   }
 
-  #readBlock(index: number, anyRead: boolean): void {
+  #readBlock(index: number): void {
     if (this.#models === null) return this.#discover(sunspecStart());
     const blocks = (this.#blocks ??= planReads(this.#split ? single(this.#profile) : this.#profile, this.#models));
     const block = blocks[index];
-    if (block === undefined) return this.#cycleDone(anyRead || blocks.length === 0);
+    if (block === undefined) return this.#cycleDone(blocks);
+    if (this.#silent.has(keyOf(block))) return this.#readBlock(index + 1);
     this.#ask(readRequest(block), (values, rule) => {
-      if (values !== null) {
-        this.#store(block, values);
-        return this.#readBlock(index + 1, true);
-      }
-      if (rule === null || !isDevicesWord(rule)) {
+      if (values === null && (rule === null || !isDevicesWord(rule))) {
+        // The bus leaves the unit alone for a while now; the next cycle goes without this block.
+        if (rule !== null && wasAsked(rule)) this.#silent.set(keyOf(block), this.#monotonic());
         this.#cycle = false;
         return;
       }
-      this.#refused(block, rule, index, anyRead);
+      this.#anyAnswer = true;
+      if (values === null) return this.#refused(block, rule, index);
+      this.#anyRead = true;
+      this.#store(block, values);
+      this.#readBlock(index + 1);
     });
   }
 
   /** The device has no such register, or not now: the other quantities go on without it. */
-  #refused(block: ReadBlock, rule: ModbusRule, index: number, anyRead: boolean): void {
+  #refused(block: ReadBlock, rule: ModbusRule | null, index: number): void {
     this.#forget(block);
     this.#readFault = rule;
     if (rule === "exception_2" && !this.#split) {
       this.#split = true;
       this.#blocks = null;
-      return this.#readBlock(0, anyRead);
+      return this.#readBlock(0);
     }
-    this.#readBlock(index + 1, anyRead);
+    this.#readBlock(index + 1);
   }
 
-  #cycleDone(anyRead: boolean): void {
-    this.#cycle = false;
+  #cycleDone(blocks: readonly ReadBlock[]): void {
+    if (!this.#anyAnswer && blocks.length > 0) {
+      // All of them silent: it is the device, and no block is worse than another.
+      this.#silent.clear();
+      this.#cycle = false;
+      return;
+    }
+    const anyRead = this.#anyRead || blocks.length === 0;
+    this.#unread = blocks.filter((block) => this.#silent.has(keyOf(block)));
     // A feature that this model lacks is absent, not a fault, as long as the rest is there.
     if (anyRead) this.#readFault = null;
-    this.#quantities = readQuantities(this.#profile, this.#models ?? NO_MODELS, this.#context().words);
+    const quantities = readQuantities(this.#profile, this.#models ?? NO_MODELS, this.#said().words);
+    this.#quantities = this.#isSumPartial() ? { ...quantities, power: null } : quantities;
     this.#readAt = this.#monotonic();
     this.#compare();
     this.#writeNext();
-    if (anyRead) this.#polled?.(this.#quantities, this.#readAt);
+    // Half a meter is none: without a phase's power the sign of its current is unknown.
+    if (anyRead && this.#unread.length === 0) this.#polled?.(this.#quantities, this.#readAt);
+    this.#probe(blocks);
+  }
+
+  /** The power is the sum of the phases, and one of them went unanswered: that is not 0 W. */
+  #isSumPartial(): boolean {
+    const { read } = this.#profile;
+    if (read.power !== undefined || this.#unread.length === 0) return false;
+    return [read.power_l1, read.power_l2, read.power_l3].some((register) => {
+      const address = register === undefined ? null : wireAddress(register, this.#models ?? NO_MODELS);
+      return address !== null && this.#unread.some((block) => holds(block, register!.table, address));
+    });
+  }
+
+  /** Ends a cycle: one of the silent blocks is asked again, where it is time. */
+  #probe(blocks: readonly ReadBlock[]): void {
+    const now = this.#monotonic();
+    const block = blocks.find((one) => now >= (this.#silent.get(keyOf(one)) ?? Infinity));
+    if (block === undefined) {
+      this.#cycle = false;
+      return;
+    }
+    this.#ask(readRequest(block), (_values, rule) => {
+      this.#cycle = false;
+      // Answered or refused, it is one of the next cycle's again.
+      if (rule === null || isDevicesWord(rule)) this.#silent.delete(keyOf(block));
+      else if (wasAsked(rule)) this.#silent.set(keyOf(block), this.#monotonic() + MODBUS_BACKOFF_MAX_MS);
+    });
   }
 
   #store(block: ReadBlock, values: readonly number[]): void {
@@ -351,7 +421,7 @@ export class DeviceDriver {
   /** Whether the device holds what it was told; since when it does not. */
   #compare(): void {
     if (this.#written === null || this.#due || this.#writing !== null) return;
-    const matches = matchesReadBack(this.#profile, this.#written, this.#context());
+    const matches = matchesReadBack(this.#profile, this.#written, this.#said());
     if (matches === false) this.#mismatchSince ??= this.#monotonic();
     else if (matches === true) this.#mismatchSince = null;
   }
@@ -362,8 +432,15 @@ function isDevicesWord(rule: ModbusRule): boolean {
   return rule.startsWith("exception_") && rule !== "exception_10" && rule !== "exception_11";
 }
 
+/** Whether the request went out and was not answered; else nothing is said of its registers. */
+const wasAsked = (rule: ModbusRule): boolean =>
+  rule !== "backing_off" && rule !== "disconnected" && rule !== "superseded" && rule !== "queue_full" && rule !== "refused";
+
 const TABLES: readonly RegisterTable[] = ["holding", "input", "coil"];
 const wordKey = (table: RegisterTable, address: number): number => TABLES.indexOf(table) * 0x10000 + address;
+const holds = (block: ReadBlock, table: RegisterTable, address: number): boolean =>
+  block.table === table && address >= block.start && address < block.start + block.count;
+const keyOf = (block: ReadBlock): number => wordKey(block.table, block.start);
 
 function readRequest(block: ReadBlock): ModbusRequest {
   return { function: block.table === "coil" ? 1 : block.table === "input" ? 4 : 3, address: block.start, count: block.count };

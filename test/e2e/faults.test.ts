@@ -91,6 +91,34 @@ describe("a device", () => {
     expect(house.told("two")).toBeLessThan(16_000);
   });
 
+  it("whose one read block goes unanswered while it answers the rest: nothing old is believed, and the cap holds", () => {
+    const house = make({ devices: [ev("one", { priority: 1, profile: "go_e" }), ev("two", { priority: 2 })], site: (json) => { json["connection"].fuse_A = 63; } });
+    house.until(() => house.told("one") === 16_000 && house.told("two") === 16_000, 900, "both at 16 A");
+    house.run(20);
+    const one = house.modbus.get("one")!, answer = one.answer.bind(one);
+    let mute = 100;
+    one.answer = (request) => (request[0]! <= 4 && ((request[1]! << 8) | request[2]!) === mute ? null : answer(request));
+    // The car's state, then its voltages, currents and power.
+    for (const [address, id] of [[100, "00000c01"], [108, "00000c02"]] as const) {
+      mute = address;
+      house.run(60);
+      house.cap(9_000, 900, { id, release: 1 });
+      house.run(15);
+      house.run(600, ({ net }) => expect(net, `block ${address}`).toBeLessThanOrEqual(9_000));
+      expect(house.status.devices[0]).toMatchObject({ online: true });
+      house.say(() => []);
+      mute = -1;
+      house.until(() => house.told("one") === 16_000 && house.told("two") === 16_000, 1_500, "both at 16 A again");
+    }
+    // Unable to tell anything it is as good as gone, and what it draws is nobody's to give away.
+    one.answer = (request) => (request[0]! <= 4 ? null : answer(request));
+    house.run(20);
+    expect(house.status.devices[0]).toMatchObject({ online: false });
+    house.cap(9_000, 900, { id: "00000c03" });
+    house.run(15);
+    house.run(600, ({ net }) => expect(net).toBeLessThanOrEqual(9_000));
+  });
+
   it("with a watchdog of its own falls when the controller dies, and the house stays under its cap", () => {
     const house = make();
     house.charging();

@@ -169,6 +169,119 @@ describe("device driver", () => {
     expect(unit.writes.map(([, address]) => address)).toEqual([100, 110, 120]);
   });
 
+  describe("one block unanswered while the device answers the others", () => {
+    const mute = (unit: Unit, is: (pdu: number[]) => boolean): { over: boolean } => {
+      const answer = unit.answer.bind(unit);
+      const state = { over: false };
+      unit.answer = (pdu) => (!state.over && is(pdu) ? null : answer(pdu));
+      return state;
+    };
+    const reads = (pdu: number[], address: number): boolean => pdu[0]! <= 4 && ((pdu[1]! << 8) | pdu[2]!) === address;
+
+    it.each([
+      ["wants", 5, { wants: null, power: 7_000, current: [10_100, 10_200, 10_300], applied: 16_000 }],
+      ["the read-back", 100, { wants: true, power: 7_000, current: [10_100, 10_200, 10_300], applied: null }],
+      ["the currents", 10, { wants: true, power: 7_000, current: [null, null, null], applied: 16_000 }],
+      ["the power", 20, { wants: true, power: null, current: [10_100, 10_200, 10_300], applied: 16_000 }],
+    ])("%s: absent, the rest fresh, writes in time, and back when it answers", (_name, address, rest) => {
+      const { w, unit, driver } = house();
+      driver.write(amps(16));
+      w.runFor(3_000);
+      const muted = mute(unit, (pdu) => reads(pdu, address));
+      w.runFor(8_000);
+      let oldest = 0;
+      for (let i = 0; i < 90; i++) {
+        w.runFor(1_000);
+        const report = driver.report();
+        expect(report, `after ${i} s`).toMatchObject({ online: true, ...rest });
+        oldest = Math.max(oldest, w.platform("home").monotonic() - report.at);
+      }
+      expect(oldest).toBeLessThan(DEVICE_OFFLINE_MS / 2);
+      expect(driver.report().fault).toBeNull();
+      for (let i = 0; i < 40; i++) {
+        const value = 6 + (i % 8);
+        driver.write(amps(value));
+        const sent = w.now;
+        w.runUntil(() => unit.holding.get(100) === value * 10, sent + 5_000);
+        expect(w.now - sent).toBeLessThan(5_000);
+        w.run(sent + 1_300);
+      }
+      muted.over = true;
+      driver.write(amps(16));
+      w.runFor(40_000);
+      expect(driver.report()).toMatchObject({ online: true, wants: true, power: 7_000, current: [10_100, 10_200, 10_300], applied: 16_000, fault: null });
+    });
+
+    it("unanswered once: asked again at the end of the same cycle", () => {
+      const { w, unit, driver } = house();
+      w.runFor(3_000);
+      const muted = mute(unit, (pdu) => reads(pdu, 5));
+      w.runUntil(() => driver.report().wants === null, w.now + 10_000);
+      muted.over = true;
+      w.runFor(2_500);
+      expect(driver.report()).toMatchObject({ wants: true, power: 7_000 });
+    });
+
+    it("a sum of phases without one of them is no sum, and a meter's half cycle no reading", () => {
+      const w = world();
+      const unit = new TcpDevice(w).unit(1);
+      unit.input.set(10, 1_000).set(20, 2_000).set(30, 3_000);
+      const phase = (address: number) => ({ table: "input" as const, address, type: "i16" as const });
+      const platform = w.platform("home");
+      let polls = 0;
+      const driver = new DeviceDriver({
+        bus: busTo(w), unit: 1, safe: null, timer: platform.timer, monotonic: () => platform.monotonic(), polled: () => { polls++; },
+        profile: { id: "phases", maker: "none", models: "", document: "test", kind: "meter", unit: 1, write: [], read: { power_l1: phase(10), power_l2: phase(20), power_l3: phase(30) } },
+      });
+      w.runFor(900);
+      expect([driver.report().power, polls]).toEqual([6_000, 1]);
+      mute(unit, (pdu) => reads(pdu, 20));
+      w.runFor(10_000);
+      const before = polls;
+      w.runFor(20_000);
+      expect(driver.report()).toMatchObject({ online: true, power: null });
+      expect(polls).toBe(before);
+    });
+
+    it("every read unanswered, writes answered: what it once said is not there after DEVICE_OFFLINE_MS, nor later", () => {
+      const { w, unit, driver } = house();
+      unit.holding.set(5, 0);
+      w.runFor(2_000);
+      expect(driver.report()).toMatchObject({ online: true, wants: false });
+      mute(unit, (pdu) => pdu[0]! <= 4);
+      w.runFor(DEVICE_OFFLINE_MS);
+      for (let i = 0; i < 60; i++) {
+        driver.write(amps(6 + (i % 2)));
+        w.runFor(1_000);
+        const { at, fault, ...report } = driver.report();
+        expect(at).toBeLessThan(3_000);
+        expect(["not_read", "timeout", "backing_off", "disconnected"]).toContain(fault);
+        expect(report).toEqual({ online: false, power: null, current: [null, null, null], voltage: [null, null, null], wants: null, stateOfCharge: null, applied: null });
+      }
+      expect(unit.writes.length).toBeGreaterThan(5);
+    });
+  });
+
+  it("a device that only takes writes is online while it takes them", () => {
+    const { w, driver } = house({ ...charger, read: {}, readBack: null });
+    expect(driver.report()).toMatchObject({ online: false, fault: null });
+    for (let i = 0; i < 10; i++) {
+      driver.write(amps(6 + i));
+      w.runFor(10_000);
+      expect(driver.report()).toMatchObject({ online: true, power: null, fault: null });
+    }
+    w.runFor(DEVICE_OFFLINE_MS);
+    expect(driver.report()).toMatchObject({ online: false });
+  });
+
+  it("answers, and is not what the profile says: offline with the rule once it had its time", () => {
+    const { w, driver } = house(sunspecInverter);
+    w.runFor(DEVICE_OFFLINE_MS - 1_000);
+    expect(driver.report()).toMatchObject({ online: true, power: null });
+    w.runFor(2_000);
+    expect(driver.report()).toMatchObject({ online: false, power: null, fault: expect.stringMatching(/./) as string });
+  });
+
   it("PEERS: one device offline at start, or one without the feature, stops everything (evcc#26467, #33483)", () => {
     const w = world();
     // Three chargers behind one gateway: 1 is off, 2 has no power register, 3 is whole. A fourth has no host at all.
