@@ -300,7 +300,9 @@ function crossFaults(file: SiteFile, profileOf: ReadonlyMap<string, Profile>): C
   });
   file.inputs.forEach((input, i, all) => {
     if (all.findIndex((other) => other.id === input.id) !== i) add(`inputs[${i}].id`, `"${input.id}" is named twice`);
-    if (input.import_W === null && input.export_W === null) add(`inputs[${i}]`, "give import_W or export_W: an input that limits nothing does nothing");
+    // A dim contact of § 14a needs no watts: they come from the formula (limits/target.ts).
+    const dims = (file.limits.par14a ?? false) && input.scope === "controllable";
+    if (input.import_W === null && input.export_W === null && !dims) add(`inputs[${i}]`, "give import_W or export_W: an input that limits nothing does nothing");
   });
   return faults;
 }

@@ -65,6 +65,8 @@ describe("every fault is named by its path", () => {
     ["a failsafe shorter than two hours", (s) => { s.limits = { failsafe_hours: 1 }; }, /^limits\.failsafe_hours: /],
     ["a tariff below what it counts", (s) => { s.limits = { tariff_W: 1000 }; }, /^limits\.tariff_W: the tariff counts at least 2,500 W$/],
     ["an input that limits nothing", (s) => { s.inputs = [{ id: "w4", pin: 4 }]; }, /^inputs\[0\]: give import_W or export_W/],
+    ["a dim contact where § 14a is not on", (s) => { s.inputs = [{ id: "dim", pin: 4, scope: "controllable" }]; }, /^inputs\[0\]: give import_W or export_W/],
+    ["a contact at the meter without watts, § 14a or not", (s) => { s.limits = { par14a: true }; s.inputs = [{ id: "dim", pin: 4 }]; }, /^inputs\[0\]: give import_W or export_W/],
     ["too many devices", (s) => { s.devices = Array.from({ length: 9 }, (_, i) => ({ ...s.devices[0], id: `c${i}` })); }, /^devices: /],
     ["a register of a profile of one's own", (s) => { s.profiles = [{ id: "own", maker: "M", document: "d", kind: "ev", unit: 1, read: { power: { table: "holding", address: 70_000, type: "u16" } }, write: [] }]; }, /^profiles\[0\]\.read\.power\.address: /],
   ];
@@ -77,6 +79,11 @@ describe("every fault is named by its path", () => {
   test("several faults are all named", () => {
     expect(faultsOf(spoilt((s) => { s.devices[0].bus = "x"; s.devices[0].profile = "y"; })).length).toBe(2);
   });
+});
+
+test("a dim contact of § 14a needs no watts: the formula gives them", () => {
+  const read = readSite(spoilt((s) => { s.limits = { par14a: true }; s.inputs = [{ id: "dim", pin: 4, scope: "controllable" }]; }));
+  expect(read.ok && read.site.inputs).toEqual([{ id: "dim", importLimit: null, exportLimit: null, scope: "controllable" }]);
 });
 
 describe("zero and absent", () => {
