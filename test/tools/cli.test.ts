@@ -1,6 +1,6 @@
 /** The built command as its user starts it: `node dist/vangnet.mjs`, with a controller and a broker on loopback. */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, copyFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, copyFileSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -77,6 +77,36 @@ test("usage: no verb, an unknown one, and each verb's help", async () => {
   expect(help.out).toMatch(/ {2}vangnet keys +/);
   expect(cap.out).toContain("--every 5m");
   expect(keys.out).toContain("vangnet keys sign");
+});
+
+test("what is not there, or no port, or asked for help, is answered in words", async () => {
+  const cases: [string[], number, "out" | "err", RegExp][] = [
+    [["config", "check", "--help"], 0, "out", /^Usage:/],
+    [["evidence", "export", "--help"], 0, "out", /^Usage:/],
+    [["evidence", "verify", "--help"], 0, "out", /^Usage:/],
+    [["run", "--config", "nope.json"], 1, "err", /^nope\.json: no such file\n$/],
+    [["start", "--port", "99999"], 2, "err", /^--port 99999: a port is 0 \(any free one\) to 65535\n$/],
+    [["start", "--port", "http"], 2, "err", /^--port http: a port is/],
+    [["evidence", "export", "--data", "nope"], 2, "err", /nope: no evidence log there/],
+    [["start", "--fast", "--for", "12", "--no-view"], 1, "out", /no cap came within 12 s/],
+  ];
+  for (const [args, code, where, words] of cases) {
+    const ended = await vangnet(...args);
+    expect([ended.code, ended[where]], args.join(" ")).toEqual([code, expect.stringMatching(words)]);
+  }
+});
+
+test("a build takes away the chunks of builds before the last, and nothing else", async () => {
+  const dist = dirname(command);
+  const old = new Date(Date.now() - 3_600_000);
+  const put = (name: string, at: Date) => { writeFileSync(join(dist, name), ""); utimesSync(join(dist, name), at, at); };
+  put("chunk-AAAAAAAA.mjs", old); put("chunk-AAAAAAAA.mjs.map", old); put("chunk-BBBBBBBB.mjs", new Date()); put("chunk-CCCCCCCC.mjs", old); put("mine.mjs", old);
+  const list = join(dist, "build.json");
+  writeFileSync(list, JSON.stringify([...JSON.parse(readFileSync(list, "utf8")) as string[], "chunk-CCCCCCCC.mjs"]));
+  await promisify(execFile)(process.execPath, ["tools/build.mjs", dist], { cwd: root });
+  expect(["chunk-AAAAAAAA.mjs", "chunk-AAAAAAAA.mjs.map", "chunk-BBBBBBBB.mjs", "chunk-CCCCCCCC.mjs", "mine.mjs"].filter((name) => existsSync(join(dist, name))))
+    .toEqual(["chunk-BBBBBBBB.mjs", "chunk-CCCCCCCC.mjs", "mine.mjs"]);
+  expect((await vangnet("help")).code).toBe(0);
 });
 
 test("keys new, show, sign; cap issue, list, inspect, cancel, refresh by file and text field", async () => {

@@ -9,6 +9,10 @@ const usage = `Usage:
 
 export async function run(args: string[]): Promise<number> {
   const [what, ...rest] = args;
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(usage);
+    return 0;
+  }
   if (what === "schema") {
     const out = rest[0] === "--out" ? rest[1] : undefined;
     if (out === undefined) process.stdout.write(siteJsonSchema());
@@ -17,8 +21,8 @@ export async function run(args: string[]): Promise<number> {
   }
   const file = rest[0];
   if (what !== "check" || file === undefined) {
-    (what === "--help" ? process.stdout : process.stderr).write(usage);
-    return what === "--help" ? 0 : 2;
+    process.stderr.write(usage);
+    return 2;
   }
   let text: string;
   try {

@@ -21,7 +21,7 @@ does not. export says on standard error where the log does not verify, and expor
 
 export async function run(args: string[]): Promise<number> {
   const [verb, ...rest] = args;
-  if (verb === "--help" || verb === "-h") {
+  if (args.includes("--help") || args.includes("-h")) {
     process.stdout.write(USAGE);
     return 0;
   }
@@ -83,9 +83,9 @@ function exportLog(args: string[]): number {
     args,
     options: { data: { type: "string" }, format: { type: "string" }, from: { type: "string" }, to: { type: "string" }, out: { type: "string" } },
   });
+  const files = open(values.data);
   const { format } = values;
   if (format !== "json" && format !== "csv") throw new UsageError("--format is json or csv");
-  const files = open(values.data);
   const from = parseTime("--from", values.from);
   const to = parseTime("--to", values.to);
   const verified = verifyEvidence(files, sha256);

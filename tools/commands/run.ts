@@ -33,7 +33,14 @@ export async function run(args: string[]): Promise<number> {
     return options.help ? 0 : 2;
   }
   const folder = dirname(resolve(options.config));
-  const read = readSite(readFileSync(options.config, "utf8"));
+  let text: string;
+  try {
+    text = readFileSync(options.config, "utf8");
+  } catch (error) {
+    process.stderr.write(`${options.config}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : String(error)}\n`);
+    return 1;
+  }
+  const read = readSite(text);
   if (!read.ok) {
     for (const { path, problem } of read.faults) process.stderr.write(`${options.config}: ${path === "" ? "" : `${path}: `}${problem}\n`);
     return 1;

@@ -22,12 +22,13 @@ const usage = `Usage:
 Runs the controller against a simulated home: P1 meter, charger, battery, heat pump, broker and grid
 operator, over real sockets. After 20 s a signed cap of 4.2 kW arrives, is obeyed, ends, and is
 released slowly.
-  --for SECONDS  ends with a summary; exit code 0 if the cap was obeyed, 1 if not
+  --for SECONDS  ends with a summary; exit code 0 if the cap was obeyed, 1 if not or none came
   --fast         a whole winter day on virtual time
   --port N       of the status page (default 8480, or any free one where that is taken)
   --no-view      lines instead of the live screen
 `;
 
+const DEFAULT_PORT = 8480;
 const CAP_W = 4_200;
 const CAP_AT_S = 20;
 const DAY_S = 86_400;
@@ -53,11 +54,16 @@ export async function run(args: string[]): Promise<number> {
     process.stderr.write(usage);
     return 2;
   }
+  const port = options.port === undefined ? DEFAULT_PORT : Number(options.port);
+  if (options.port === "" || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    process.stderr.write(`--port ${options.port}: a port is 0 (any free one) to 65535\n`);
+    return 2;
+  }
   const lines: string[] = [];
   const record = options.record === undefined ? undefined : (line: string) => { lines.push(line); };
   const code = options.fast
     ? fast(seed, seconds ?? DAY_S, !options["no-view"], record)
-    : await live(seed, seconds, !options["no-view"], options.port === undefined ? 8480 : Number(options.port), record);
+    : await live(seed, seconds, !options["no-view"], port, record);
   if (options.record !== undefined) writeFileSync(options.record, lines.join("\n") + "\n");
   return code;
 }
@@ -225,8 +231,9 @@ function verifyNow(publicKey: Uint8Array, message: Uint8Array, signature: Uint8A
 const sum = (list: readonly number[]) => list.reduce((total, value) => total + value, 0);
 
 function summary(home: SimulatedHome, judge: CapJudge, seconds: number, counters: Readonly<Record<string, number>>, seed: number): string {
+  const verdict = judge.caps.length === 0 ? `no cap came within ${seconds} s` : judge.obeyed ? "the cap was obeyed" : "THE CAP WAS NOT OBEYED";
   return [
-    `${seconds} s, seed ${seed}: ${judge.obeyed ? "the cap was obeyed" : "THE CAP WAS NOT OBEYED"}`,
+    `${seconds} s, seed ${seed}: ${verdict}`,
     ...judge.lines().map((line) => `  ${line}`),
     `  imported ${(home.house.imported / 1000).toFixed(2)} kWh, car charged ${(home.car.delivered / 1000).toFixed(2)} kWh, indoors ${home.pump.indoor.toFixed(1)} °C`,
     `  ${counters["readings"]} readings, ${counters["ticks"]} ticks, ${counters["modbusRequests"]} Modbus requests (${counters["modbusTimeouts"]} unanswered), `
