@@ -15,6 +15,8 @@ export const ESP32_BOARDS = ["olimex_esp32_evb", "wt32_eth01", "waveshare_esp32_
 /** What SDK 8.2.3 builds with (build/devices/esp32/manifest.json, EXPECTED_ESP_IDF). */
 export const IDF_VERSION = "v6.0";
 
+const UNFROZEN_SHOWN = 10;
+
 export interface Esp32Options {
   readonly board: string;
   readonly moddable: string;
@@ -65,7 +67,7 @@ export async function buildEsp32({ board, moddable, debug, linkOnly }: Esp32Opti
   const linked = run(["make", "-f", makefile, "IDF_PATH=/nonexistent", `IDF_VERSION=${IDF_VERSION}`, "SDKCONFIG_H=", join(tmp, "mc.xs.c"), join(tmp, "mc.resources.c")], moddable);
   if (linked.code !== 0) return linked.code;
   const unfrozen = linked.text.split("\n").filter((line) => line.includes("not frozen"));
-  if (unfrozen.length > 0) return say(`${unfrozen.length} preloaded values are not frozen and would cost RAM:\n${unfrozen.join("\n")}`, 1);
+  if (unfrozen.length > 0) return say([`${unfrozen.length} preloaded values are not frozen and would cost RAM:`, ...unfrozen.slice(0, UNFROZEN_SHOWN)].join("\n"), 1);
   const native = readdirSync(join(root, "hal/moddable/native/esp32")).length;
   return say(`${board}: linked, preloaded and frozen; not compiled: the ${native} native files, the SDK's C and the image, which need ESP-IDF ${IDF_VERSION}`, 0);
 }
