@@ -156,7 +156,7 @@ export class Judge {
     if (this.#p1.last === null) return;
     const silent = this.#now - this.#p1.last - WIRE_MS;
     if (silent > 10 * this.#p1.period && !safe(thing, value)) this.#find("stale", `${thing.id} told ${value}, last telegram ${this.#now - this.#p1.last} ms ago`);
-    if (silent > 5 * this.#p1.period && value !== null && held?.value != null && value > held.value && !safe(thing, value)) this.#find("stale", `${thing.id} raised from ${held.value} to ${value}, last telegram ${this.#now - this.#p1.last} ms ago`);
+    if (silent > 5 * this.#p1.period && value !== null && held && held.value !== null && value > held.value && !safe(thing, value)) this.#find("stale", `${thing.id} raised from ${held.value} to ${value}, last telegram ${this.#now - this.#p1.last} ms ago`);
   }
 
   // 4 and 5. At most 3 A at a step and 0.2 A/s; five minutes off.

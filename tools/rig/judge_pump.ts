@@ -28,7 +28,7 @@ export class PumpWatch {
     if (this.#state === 1 && before !== 1) {
       const recent = this.#blocks.filter(({ to }) => to === null || to > now - DAY);
       if (!excused) {
-        if (open?.to != null && !open.excused && now - open.to < 10 * MINUTE - 100) found.push(`blocked again ${now - open.to} ms after the last block`);
+        if (open && open.to !== null && !open.excused && now - open.to < 10 * MINUTE - 100) found.push(`blocked again ${now - open.to} ms after the last block`);
         if (recent.length >= 3) found.push(`block ${recent.length + 1} in 24 h`);
         if (recent.length >= 2 && !emergency && !clockWrong) found.push("the reserved block spent without emergency");
       }
