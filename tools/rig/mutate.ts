@@ -1,6 +1,6 @@
 /** Puts each mutant into a copy of the sources and asks who notices: its tests, then the rig. */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -8,7 +8,7 @@ import { mutants, type Mutant } from "./mutants.js";
 
 export interface Verdict { readonly mutant: Mutant; readonly tests: string | null; readonly rig: string | null; readonly fits: boolean }
 
-const PARTS = ["src", "hal", "tools", "test", "package.json", "tsconfig.base.json", "tsconfig.json", "tsconfig.core.json", "tsconfig.firmware.json", "tsconfig.host.json", "vitest.config.ts"];
+const PARTS = ["src", "hal", "tools", "test", "package.json", "vitest.config.ts"];
 
 /** Where `search` stands exactly once. */
 export function applied(text: string, mutant: Mutant): string | null {
@@ -22,7 +22,8 @@ export function runMutants(options: { only: string | null; rigSeconds: number; t
   if (!existsSync(join(root, "src/controller.ts"))) throw new Error("mutants need the sources: run in the repository");
   const copy = mkdtempSync(join(tmpdir(), "vangnet-mutant-"));
   try {
-    for (const part of PARTS) if (existsSync(join(root, part))) cpSync(join(root, part), join(copy, part), { recursive: true });
+    const parts = [...PARTS, ...readdirSync(root).filter((name) => /^tsconfig.*\.json$/.test(name))];
+    for (const part of parts) if (existsSync(join(root, part))) cpSync(join(root, part), join(copy, part), { recursive: true });
     symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
     const verdicts: Verdict[] = [];
     for (const mutant of mutants) {
@@ -49,7 +50,8 @@ function byTests(copy: string, { tests }: Mutant): string | null {
     if (run.status === 0) continue;
     const failed = /FAIL\s+\S+ > (.*)/.exec(run.stdout + run.stderr)?.[1];
     // A test that cannot even load says nothing.
-    if (failed !== undefined) return `${test}: ${failed}`;
+    if (failed === undefined) throw new Error(`${test} does not run: ${(run.stdout + run.stderr).slice(-500)}`);
+    return `${test}: ${failed}`;
   }
   return null;
 }
