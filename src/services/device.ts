@@ -17,11 +17,10 @@ import { DEVICE_OFFLINE_MS, MODBUS_BACKOFF_MAX_MS, MODBUS_POLL_MS, READ_BACK_SET
 import type { Timer, TimerId } from "../../hal/ecma419.js";
 import { sameSetpoint } from "../actuation/actuation.js";
 import {
-  decodeReadBack, matchesReadBack, planReadBack, planReads, planWatchdog, planWrites, readQuantities, usesSunSpec,
+  decodeReadBack, matchesReadBack, planReadBack, planReads, planWatchdog, planWrites, usesSunSpec,
 } from "../actuation/plan.js";
 import type { PlanContext, PlannedWrite, Quantities, ReadBlock } from "../actuation/plan.js";
-import type { Profile, RegisterTable } from "../actuation/profile.js";
-import { wireAddress } from "../actuation/registers.js";
+import type { Profile } from "../actuation/profile.js";
 import { NO_MODELS, sunspecNext, sunspecStart } from "../actuation/sunspec.js";
 import type { ModelMap, SunSpecStep } from "../actuation/sunspec.js";
 import type { Setpoint } from "../allocation/decision.js";
@@ -29,6 +28,7 @@ import { SILENT } from "../reading/report.js";
 import type { DeviceReport } from "../reading/report.js";
 import type { Millis, Watts } from "../units.js";
 import type { ModbusRequest, ModbusRule } from "../wire/modbus.js";
+import { DeviceWords, isDevicesWord, readRequest, single, wasAsked, writeRequest } from "./device_words.js";
 import type { ModbusBus } from "./modbus_bus.js";
 
 export interface DeviceDriverOptions {
@@ -64,15 +64,11 @@ export class DeviceDriver {
   #blocks: ReadBlock[] | null = null;
   /** Blocks were split into single values, because the device refused a joined one. */
   #split = false;
-  #words = new Map<number, number>();
+  readonly #words = new DeviceWords();
   #cycle = false;
   /** In the cycle under way: whether a block was read, and whether one was answered at all. */
   #anyRead = false;
   #anyAnswer = false;
-  /** Blocks that went unanswered, by their first word, and when each is to be asked again. */
-  #silent = new Map<number, Millis>();
-  /** Those that the last cycle went without: their words are old. */
-  #unread: readonly ReadBlock[] = [];
   #quantities: Quantities | null = null;
   /** When the quantities were read; before the first of them, when the driver began. */
   #readAt: Millis;
@@ -155,19 +151,13 @@ export class DeviceDriver {
     return now - this.#readAt >= DEVICE_OFFLINE_MS;
   }
 
+  /** For a write; #said() is for what the device does now. */
   #context(): PlanContext {
-    return {
-      models: this.#models ?? NO_MODELS, rated: this.#rated,
-      words: (table, address) => this.#words.get(wordKey(table, address)) ?? null,
-    };
+    return { models: this.#models ?? NO_MODELS, rated: this.#rated, words: (table, address) => this.#words.newest(table, address) };
   }
 
-  /** For what the device does now: nothing of the blocks that went unanswered. Scale factors for writes do not age. */
   #said(): PlanContext {
-    const unread = this.#unread;
-    if (unread.length === 0) return this.#context();
-    const { words, ...rest } = this.#context();
-    return { ...rest, words: (table, address) => (unread.some((block) => holds(block, table, address)) ? null : words(table, address)) };
+    return { models: this.#models ?? NO_MODELS, rated: this.#rated, words: (table, address) => this.#words.said(table, address) };
   }
 
   /** A request of ours; `done` only while the driver is open. Null = the device's values are not to be had. */
@@ -256,25 +246,25 @@ export class DeviceDriver {
     const blocks = (this.#blocks ??= planReads(this.#split ? single(this.#profile) : this.#profile, this.#models));
     const block = blocks[index];
     if (block === undefined) return this.#cycleDone(blocks);
-    if (this.#silent.has(keyOf(block))) return this.#readBlock(index + 1);
+    if (this.#words.isSilent(block)) return this.#readBlock(index + 1);
     this.#ask(readRequest(block), (values, rule) => {
       if (values === null && (rule === null || !isDevicesWord(rule))) {
         // The bus leaves the unit alone for a while now; the next cycle goes without this block.
-        if (rule !== null && wasAsked(rule)) this.#silent.set(keyOf(block), this.#monotonic());
+        if (rule !== null && wasAsked(rule)) this.#words.wentSilent(block, this.#monotonic());
         this.#cycle = false;
         return;
       }
       this.#anyAnswer = true;
       if (values === null) return this.#refused(block, rule, index);
       this.#anyRead = true;
-      this.#store(block, values);
+      this.#words.store(block, values);
       this.#readBlock(index + 1);
     });
   }
 
   /** The device has no such register, or not now: the other quantities go on without it. */
   #refused(block: ReadBlock, rule: ModbusRule | null, index: number): void {
-    this.#forget(block);
+    this.#words.forget(block);
     this.#readFault = rule;
     if (rule === "exception_2" && !this.#split) {
       this.#split = true;
@@ -286,39 +276,26 @@ export class DeviceDriver {
 
   #cycleDone(blocks: readonly ReadBlock[]): void {
     if (!this.#anyAnswer && blocks.length > 0) {
-      // All of them silent: it is the device, and no block is worse than another.
-      this.#silent.clear();
+      this.#words.noneAnswers();
       this.#cycle = false;
       return;
     }
     const anyRead = this.#anyRead || blocks.length === 0;
-    this.#unread = blocks.filter((block) => this.#silent.has(keyOf(block)));
     // A feature that this model lacks is absent, not a fault, as long as the rest is there.
     if (anyRead) this.#readFault = null;
-    const quantities = readQuantities(this.#profile, this.#models ?? NO_MODELS, this.#said().words);
-    this.#quantities = this.#isSumPartial() ? { ...quantities, power: null } : quantities;
+    const { quantities, whole } = this.#words.take(this.#profile, this.#models ?? NO_MODELS, blocks);
+    this.#quantities = quantities;
     this.#readAt = this.#monotonic();
     this.#compare();
     this.#writeNext();
     // Half a meter is none: without a phase's power the sign of its current is unknown.
-    if (anyRead && this.#unread.length === 0) this.#polled?.(this.#quantities, this.#readAt);
+    if (anyRead && whole) this.#polled?.(quantities, this.#readAt);
     this.#probe(blocks);
-  }
-
-  /** The power is the sum of the phases, and one of them went unanswered: that is not 0 W. */
-  #isSumPartial(): boolean {
-    const { read } = this.#profile;
-    if (read.power !== undefined || this.#unread.length === 0) return false;
-    return [read.power_l1, read.power_l2, read.power_l3].some((register) => {
-      const address = register === undefined ? null : wireAddress(register, this.#models ?? NO_MODELS);
-      return address !== null && this.#unread.some((block) => holds(block, register!.table, address));
-    });
   }
 
   /** Ends a cycle: one of the silent blocks is asked again, where it is time. */
   #probe(blocks: readonly ReadBlock[]): void {
-    const now = this.#monotonic();
-    const block = blocks.find((one) => now >= (this.#silent.get(keyOf(one)) ?? Infinity));
+    const block = this.#words.due(blocks, this.#monotonic());
     if (block === undefined) {
       this.#cycle = false;
       return;
@@ -326,17 +303,9 @@ export class DeviceDriver {
     this.#ask(readRequest(block), (_values, rule) => {
       this.#cycle = false;
       // Answered or refused, it is one of the next cycle's again.
-      if (rule === null || isDevicesWord(rule)) this.#silent.delete(keyOf(block));
-      else if (wasAsked(rule)) this.#silent.set(keyOf(block), this.#monotonic() + MODBUS_BACKOFF_MAX_MS);
+      if (rule === null || isDevicesWord(rule)) this.#words.answered(block);
+      else if (wasAsked(rule)) this.#words.wentSilent(block, this.#monotonic() + MODBUS_BACKOFF_MAX_MS);
     });
-  }
-
-  #store(block: ReadBlock, values: readonly number[]): void {
-    for (let i = 0; i < values.length; i++) this.#words.set(wordKey(block.table, block.start + i), values[i]!);
-  }
-
-  #forget(block: ReadBlock): void {
-    for (let i = 0; i < block.count; i++) this.#words.delete(wordKey(block.table, block.start + i));
   }
 
   // ---- Writing ----
@@ -411,7 +380,7 @@ export class DeviceDriver {
     if (block !== null && !this.#due) {
       this.#ask(readRequest(block), (values) => {
         if (values === null) return;
-        this.#store(block, values);
+        this.#words.store(block, values);
         this.#compare();
       });
     }
@@ -426,34 +395,3 @@ export class DeviceDriver {
     else if (matches === true) this.#mismatchSince = null;
   }
 }
-
-/** An exception is the device's own answer, except where a gateway answers for a silent one. */
-function isDevicesWord(rule: ModbusRule): boolean {
-  return rule.startsWith("exception_") && rule !== "exception_10" && rule !== "exception_11";
-}
-
-/** Whether the request went out and was not answered; else nothing is said of its registers. */
-const wasAsked = (rule: ModbusRule): boolean =>
-  rule !== "backing_off" && rule !== "disconnected" && rule !== "superseded" && rule !== "queue_full" && rule !== "refused";
-
-const TABLES: readonly RegisterTable[] = ["holding", "input", "coil"];
-const wordKey = (table: RegisterTable, address: number): number => TABLES.indexOf(table) * 0x10000 + address;
-const holds = (block: ReadBlock, table: RegisterTable, address: number): boolean =>
-  block.table === table && address >= block.start && address < block.start + block.count;
-const keyOf = (block: ReadBlock): number => wordKey(block.table, block.start);
-
-function readRequest(block: ReadBlock): ModbusRequest {
-  return { function: block.table === "coil" ? 1 : block.table === "input" ? 4 : 3, address: block.start, count: block.count };
-}
-
-function writeRequest(write: PlannedWrite): ModbusRequest {
-  const { address, words } = write;
-  switch (write.function) {
-    case 5: return { function: 5, address, value: words[0] !== 0 };
-    case 6: return { function: 6, address, value: words[0] ?? 0 };
-    case 16: return { function: 16, address, values: words };
-  }
-}
-
-/** The same profile, one value a read: a refused register then takes no neighbour with it. */
-const single = (profile: Profile): Profile => ({ ...profile, readMax: 1, readGap: 0 });
