@@ -1,6 +1,11 @@
 /** The rig's own eyes: the same seed is the same world, and what is broken on purpose is seen. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { Player } from "../../src/services/recording.js";
 import { readSite } from "../../src/services/site_config.js";
+import { run as shrinkCommand } from "../../tools/commands/shrink.js";
 import { runFuzzer, type Fuzzer } from "../../tools/rig/fuzz.js";
 import { fuzzers } from "../../tools/rig/fuzzers.js";
 import { runWorld } from "../../tools/rig/job.js";
@@ -12,7 +17,6 @@ import { FAULTS, makePlan, type Fault, type Plan } from "../../tools/rig/plan.js
 import { addFuzz, addWorld, newTally, score, scoreText } from "../../tools/rig/score.js";
 import { shrink } from "../../tools/rig/shrink.js";
 import { RigWorld, type RunOptions } from "../../tools/rig/world.js";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runs } from "../services/runs.js";
 
@@ -109,6 +113,27 @@ describe("shrink", () => {
     const found = shrink({ ...plain(faults, 300), deeds: [] })!;
     expect(found.breach.rule).toBe("end:broker");
     expect(found.plan.faults.map(({ kind }) => kind)).toEqual(["broker_stop"]);
+  });
+
+  it("as a command: the plan that is left breaches again, and the recording of its last start can be replayed", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "vangnet-shrink-"));
+    try {
+      const file = join(directory, "plan.json");
+      const cut: Fault = { kind: "power_cut", at: 60, for: 10, target: "", n: 0 };
+      writeFileSync(file, JSON.stringify({ ...plain([cut, { kind: "broker_stop", at: 100, for: 2_000, target: "", n: 0 }], 240), deeds: [] }));
+      expect(await shrinkCommand([file, "--out", directory])).toBe(1);
+      const left = JSON.parse(readFileSync(join(directory, "seed-1.plan.json"), "utf8")) as Plan;
+      expect(left.faults).toHaveLength(1);
+      const player = new Player();
+      let ticks = 0;
+      for (const line of readFileSync(join(directory, "seed-1.jsonl"), "utf8").trim().split("\n")) {
+        expect(player.line(line)).toMatchObject({ ok: true });
+        ticks++;
+      }
+      expect(ticks).toBeGreaterThan(200);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });
 

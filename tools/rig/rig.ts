@@ -24,8 +24,9 @@ const LEVEL_MINUTES: Record<Level, number> = { change: 4.5, release: 30 };
 /** Blocks a worker takes at a time: some seconds. */
 const PIECE = 20;
 const CHARTS = 3;
-/** Part of the time that fuzzers may take at the level release. */
-const FUZZ_SHARE = 0.4;
+/** Part of the time that worlds have at least, while fuzzers still run. */
+const WORLD_SHARE = 0.4;
+const LAST_WORLD_MS = 12_000;
 
 if (isMainThread) {
   main().then((code) => { process.exitCode = code; }, (error: unknown) => {
@@ -53,7 +54,7 @@ async function main(): Promise<number> {
   const stateFile = join(values.out, `release-${seed}.json`);
   const saved: Saved = level === "release" && existsSync(stateFile) ? JSON.parse(readFileSync(stateFile, "utf8")) as Saved : { seed, tally: newTally(), blocks: {}, world: 0 };
   const began = performance.now(), beganAt = new Date().toISOString(), end = began + minutes * 60_000;
-  const jobs = makeJobs(level, seed, saved, only, values.block === undefined ? null : Number(values.block), began, end);
+  const jobs = makeJobs(level, seed, saved, only, values.block === undefined ? null : Number(values.block), end);
   const charts = await work(cores, jobs, saved, began, end);
   const result = score(saved.tally, { level, seed, commit: commit(), began: beganAt, seconds: (performance.now() - began) / 1000, only });
   if (level === "release") {
@@ -76,25 +77,37 @@ function seeded(only: string | null, rigSeconds: number, out: string): number {
   return verdicts.every(({ tests, rig }) => tests !== null || rig !== null) ? 0 : 1;
 }
 
-/** Jobs as long as there are any: fuzzers' pieces in turn, then worlds until the time is up. */
-function* makeJobs(level: Level, seed: number, saved: Saved, only: string | null, block: number | null, began: number, end: number): Generator<Job> {
+/** Jobs as long as there are any: fuzzers' pieces in turn with worlds between them, then worlds until the time is up. */
+function* makeJobs(level: Level, seed: number, saved: Saved, only: string | null, block: number | null, end: number): Generator<Job> {
   const chosen = fuzzers.filter(({ name }) => only === null || name === only);
   if (only !== null && only !== "worlds" && chosen.length === 0) throw new Error(`--only ${only}: there are ${[...fuzzers.map(({ name }) => name), "worlds"].join(", ")}`);
   if (block !== null) {
     for (const { name } of chosen) yield { kind: "fuzz", name, seed, from: block, to: block + 1 };
     return;
   }
-  const fuzzEnd = level === "change" || only !== null ? end : began + (end - began) * FUZZ_SHARE;
-  for (let open = [...chosen]; open.length > 0 && performance.now() < fuzzEnd;) {
+  const worlds = only === null || only === "worlds";
+  const { tally } = saved;
+  const spent = (): number => Object.values(tally.fuzz).reduce((sum, { ms }) => sum + ms, 0);
+  // A world started late would end too late.
+  const world = function* (): Generator<Job> {
+    if (worlds && performance.now() < end - LAST_WORLD_MS) yield { kind: "world", seed: seed + saved.world++ };
+  };
+  for (let open = [...chosen]; open.length > 0 && performance.now() < end - 5_000;) {
     for (const fuzzer of open) {
       const from = saved.blocks[fuzzer.name] ?? 0, last = Math.ceil(fuzzer[level] / BLOCK), to = Math.min(last, from + PIECE);
       if (from < last) yield { kind: "fuzz", name: fuzzer.name, seed, from, to };
       saved.blocks[fuzzer.name] = to;
+      // The telegrams, ten times as many, keep pace with the others.
+      if (fuzzer.name === "telegrams") for (let i = 0; i < 3; i++) {
+        const at = saved.blocks[fuzzer.name]!, more = Math.min(last, at + PIECE);
+        if (at < last) yield { kind: "fuzz", name: fuzzer.name, seed, from: at, to: more };
+        saved.blocks[fuzzer.name] = more;
+      }
+      if (tally.worlds.ms < WORLD_SHARE * (spent() + tally.worlds.ms)) yield* world();
     }
     open = open.filter((fuzzer) => (saved.blocks[fuzzer.name] ?? 0) < Math.ceil(fuzzer[level] / BLOCK));
   }
-  // A world started late would end too late: half of one is what is left over at most.
-  while ((only === null || only === "worlds") && performance.now() < end - 12_000) yield { kind: "world", seed: seed + saved.world++ };
+  while (worlds && performance.now() < end - LAST_WORLD_MS) yield* world();
 }
 
 function work(cores: number, jobs: Generator<Job>, saved: Saved, began: number, end: number): Promise<Chart[]> {
