@@ -51,6 +51,29 @@ declare module "ecdsa" {
   }
 }
 
+declare module "ssl/session" {
+  /** What it reads from and writes to; it keeps the two counts up to date itself. */
+  interface Wire {
+    readable: number;
+    writable: number;
+    read(into: Uint8Array): void;
+    /** Gives what may be written next. */
+    write(packet: ArrayBuffer | Uint8Array): number;
+  }
+  export default class Session {
+    constructor(options: { serverName: string; certificate: Uint8Array; protocolVersion: number; cache: false });
+    /** What is to be done next; -1 = wait for the peer. */
+    readonly handshakeProcess: number;
+    readonly alert: { readonly level: number; readonly description: number } | undefined;
+    initiateHandshake(): void;
+    /** One step. True when it is over, which after an alert it is too. */
+    handshake(wire: Wire): boolean;
+    /** Undefined: nothing yet; null: the peer has ended the session. */
+    read(wire: Wire): Uint8Array | null | undefined;
+    write(wire: Wire, data: ArrayBuffer | Uint8Array): number;
+  }
+}
+
 interface BigIntConstructor { fromArrayBuffer(bytes: ArrayBuffer): bigint }
 
 /** The C function of that name, called with `this` as its xsThis. */

@@ -9,7 +9,7 @@ import { verifyP256 } from "../crypto.js";
 import { Directory, readWhole } from "../files.js";
 import { memory } from "../native/memory.js";
 import { moddablePlatform } from "../platform.js";
-import { TCP } from "../tcp.js";
+import { TLS } from "../tls.js";
 import { Digital } from "./digital.js";
 import { KeyValue } from "./key_value.js";
 
@@ -59,7 +59,7 @@ export function linuxPlatform(root: SDKDirectory, log: (line: string) => void): 
   const platform: Platform = moddablePlatform({
     log,
     Digital: class extends Digital { constructor(options: DigitalOptions) { super(options, pins, platform.timer); } },
-    TLS: class extends TCP { constructor(options: TLSOptions) { super(options, log); } },
+    TLS: class extends TLS { constructor(options: TLSOptions) { super(options, log); } },
     storage: { open: ({ path }) => new KeyValue(root, `store/${path}`) },
     files: new Directory(root, "files"),
     networkTime: systemTime,
