@@ -67,8 +67,8 @@ export const mutants: readonly Mutant[] = [
     search: "    this.crcSeen = true;\n", replace: "", tests: ["test/telegram/reader.test.ts", "test/e2e/kept.test.ts"],
   },
   {
-    name: "four blocks a day", peer: "", file: "src/constants.ts",
-    search: "export const SG_BLOCKS_MAX = 3;", replace: "export const SG_BLOCKS_MAX = 5;", tests: ["test/allocation/sg_ready.test.ts"],
+    name: "five blocks a day", peer: "", file: "src/constants.ts",
+    search: "export const SG_BLOCKS_MAX = 3;", replace: "export const SG_BLOCKS_MAX = 5;", tests: ["test/rig/found.test.ts"],
   },
   {
     name: "contacts in the wrong order", peer: "", file: "src/actuation/sg_ready.ts",

@@ -24,6 +24,8 @@ const LEVEL_MINUTES: Record<Level, number> = { change: 4.5, release: 30 };
 /** Blocks a worker takes at a time: some seconds. */
 const PIECE = 20;
 const CHARTS = 3;
+/** Seconds of a run that is drawn though nothing broke in it. */
+const CHART_S = 3_600;
 /** Part of the time that worlds have at least, while fuzzers still run. */
 const WORLD_SHARE = 0.4;
 const LAST_WORLD_MS = 12_000;
@@ -88,9 +90,10 @@ function* makeJobs(level: Level, seed: number, saved: Saved, only: string | null
   const worlds = only === null || only === "worlds";
   const { tally } = saved;
   const spent = (): number => Object.values(tally.fuzz).reduce((sum, { ms }) => sum + ms, 0);
-  // A world started late would end too late.
+  // A world started late would end too late: the longest take one and a half times the mean.
+  const isLate = (): boolean => performance.now() > end - Math.max(LAST_WORLD_MS, (1.5 * tally.worlds.ms) / Math.max(1, tally.worlds.trials));
   const world = function* (): Generator<Job> {
-    if (worlds && performance.now() < end - LAST_WORLD_MS) yield { kind: "world", seed: seed + saved.world++ };
+    if (worlds && !isLate()) yield { kind: "world", seed: seed + saved.world++ };
   };
   for (let open = [...chosen]; open.length > 0 && performance.now() < end - 5_000;) {
     for (const fuzzer of open) {
@@ -107,7 +110,7 @@ function* makeJobs(level: Level, seed: number, saved: Saved, only: string | null
     }
     open = open.filter((fuzzer) => (saved.blocks[fuzzer.name] ?? 0) < Math.ceil(fuzzer[level] / BLOCK));
   }
-  while (worlds && performance.now() < end - LAST_WORLD_MS) yield* world();
+  while (worlds && !isLate()) yield* world();
 }
 
 function work(cores: number, jobs: Generator<Job>, saved: Saved, began: number, end: number): Promise<Chart[]> {
@@ -152,7 +155,7 @@ function work(cores: number, jobs: Generator<Job>, saved: Saved, began: number, 
 function worst(tally: Tally, saved: Saved): Job[] {
   if (tally.worlds.trials === 0) return [];
   const broken = tally.failures.filter(({ what }) => what === "worlds").map(({ seed, detail }) => ({ kind: "chart" as const, seed, until: Math.ceil(Number(/at ([\d.]+) s/.exec(detail)?.[1] ?? Infinity)) + 60 }));
-  const first = [0, 1].map((i) => ({ kind: "chart" as const, seed: saved.seed + i, until: 14_400 }));
+  const first = [0, 1].map((i) => ({ kind: "chart" as const, seed: saved.seed + i, until: CHART_S }));
   return [...broken.slice(0, CHARTS), ...(broken.length > 0 ? [] : first)];
 }
 
