@@ -9,6 +9,8 @@ export interface Mutant {
   readonly file: string;
   readonly search: string;
   readonly replace: string;
+  /** A second place in the same file. */
+  readonly also?: { readonly search: string; readonly replace: string };
   /** Test files that should notice. */
   readonly tests: readonly string[];
 }
@@ -95,8 +97,9 @@ export const mutants: readonly Mutant[] = [
     search: "  if (past <= 0) return rise.from;", replace: "  if (past <= 0) return rise.to;", tests: ["test/limits/release.test.ts"],
   },
   {
-    name: "a flood of forged tokens leaves a backlog", peer: "ours, rig seed 1", file: "src/constants.ts",
-    search: "export const BUSY_WAITING_MAX = 3;", replace: "export const BUSY_WAITING_MAX = 3_000;", tests: ["test/rig/found.test.ts"],
+    name: "a flood of forged tokens leaves a backlog", peer: "ours, rig seed 1", file: "src/services/waiting_line.ts",
+    search: "ofChannel.length >= BUSY_WAITING_MAX", replace: "false && ofChannel.length >= BUSY_WAITING_MAX",
+    also: { search: "this.#line.splice(0).reverse()", replace: "this.#line.splice(0)" }, tests: ["test/rig/found.test.ts"],
   },
   {
     name: "a tick throws at an odd value", peer: "", file: "src/controller.ts",

@@ -10,11 +10,15 @@ export interface Verdict { readonly mutant: Mutant; readonly tests: string | nul
 
 const PARTS = ["src", "hal", "tools", "test", "package.json", "vitest.config.ts"];
 
-/** Where `search` stands exactly once. */
+/** Each patch, where it stands exactly once; else null. */
 export function applied(text: string, mutant: Mutant): string | null {
-  const at = text.indexOf(mutant.search);
-  if (at < 0 || text.indexOf(mutant.search, at + 1) >= 0) return null;
-  return text.slice(0, at) + mutant.replace + text.slice(at + mutant.search.length);
+  let out = text;
+  for (const { search, replace } of mutant.also === undefined ? [mutant] : [mutant, mutant.also]) {
+    const at = out.indexOf(search);
+    if (at < 0 || out.indexOf(search, at + 1) >= 0) return null;
+    out = out.slice(0, at) + replace + out.slice(at + search.length);
+  }
+  return out;
 }
 
 export function runMutants(options: { only: string | null; rigSeconds: number; tests: boolean }, told: (verdict: Verdict) => void): Verdict[] {
