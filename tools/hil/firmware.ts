@@ -38,9 +38,6 @@ export class Firmware {
     this.#child = child;
   }
 
-  /** Resident memory, kB; null where it does not run. */
-  get pid(): number | null { return this.#child?.pid ?? null; }
-
   /** The power goes, and comes back. */
   async power(): Promise<void> {
     const child = this.#child;

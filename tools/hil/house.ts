@@ -45,8 +45,6 @@ export class HilHouse {
   garbled = false;
   beating = true;
   meter: P1Meter | null = null;
-  /** From the last byte of a telegram to the charger's next write, ms of real time. */
-  readonly latencies: number[] = [];
   readonly #node: NodePlatform;
   readonly #platform: Platform;
   readonly #operator: OperatorState = { audiences: [] };
@@ -58,8 +56,6 @@ export class HilHouse {
   #client: MqttClient | null = null;
   #events: OperatorEvent[] = [];
   #imported = 1_000_000;
-  #sentAt = 0;
-  #written = false;
   httpPort = 0;
 
   constructor(pace: number) {
@@ -115,7 +111,6 @@ export class HilHouse {
       version: "5.0", output: { kind: "serial", device: this.line("meter") },
       telegrams: { state: () => this.#meterState() },
       spoil: (telegram) => (this.garbled ? telegram.map((byte, i) => (i % 97 === 13 ? byte ^ 0x15 : byte)) : telegram),
-      onSent: () => { this.#sentAt = performance.now(); this.#written = false; },
     });
   }
   meterOff(): void {
@@ -162,13 +157,6 @@ export class HilHouse {
   #meterState() {
     const power = [0, 1, 2].map((i) => Math.round(this.load[i]! + this.car.watts[i]! + this.pump.watts[i]!));
     return { time: this.epoch + this.meterClock, power, voltage: [230_000, 230_000, 230_000], imported: [Math.floor(this.#imported), 0] as const, exported: [0, 0] as const, text: this.text };
-  }
-
-  /** To be called at each write of the charger's setpoint. */
-  wrote(): void {
-    if (this.#written || this.#sentAt === 0) return;
-    this.#written = true;
-    this.latencies.push(performance.now() - this.#sentAt);
   }
 
   async close(): Promise<void> {

@@ -102,7 +102,6 @@ class Player {
       if (step.meter === "off") house.meterOff();
       else house.meterOn();
     } else if ("meter_clock_s" in step) house.meterClock = step.meter_clock_s;
-    else if ("network_time" in step) throw new Failed("network_time is not played yet");
     else if ("broker" in step) await house.broker(step.broker === "on");
     else if ("charger" in step) house.charger.faults.silent = step.charger === "silent";
     else if ("reboot" in step) await this.#firmware.power();

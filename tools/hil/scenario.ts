@@ -12,7 +12,6 @@ const step = v.union([
   v.strictObject({ heartbeat: v.boolean() }),
   v.strictObject({ meter: v.picklist(["on", "off", "garbled"]) }),
   v.strictObject({ meter_clock_s: v.number() }),
-  v.strictObject({ network_time: v.boolean() }),
   v.strictObject({ broker: v.picklist(["on", "off"]) }),
   v.strictObject({ charger: v.picklist(["on", "silent"]) }),
   v.strictObject({ reboot: v.literal("power") }),
