@@ -55,7 +55,7 @@ export interface VangnetOptions {
   onTick?: (outputs: Outputs, inputs: Inputs) => void;
 }
 
-/** Ticks in a row that may throw before their input is given up; twice as many, and the state is. */
+/** Ticks in a row that may throw before the reading is given up; twice as many, and the state is. */
 const FAULTS_MAX = 3;
 const STORE_DOMAIN = "vangnet";
 /** One byte once the meter has sent a CRC: from then on none is taken without, over reboots too. */
@@ -256,23 +256,19 @@ export class Vangnet {
 
   /**
    * The core threw: a bug. Everything holds its safe value, and what came in stays for the next
-   * tick. Where the same comes again and again, the input is given up (tokens are in the store),
-   * and after that the state: both would throw for ever.
+   * tick. Where it throws again and again the reading is given up, then the state, for what the store
+   * holds. Tokens never are: a cap that no tick got through holds the house at its safe values.
    */
   #broken(error: unknown, now: number): void {
     this.#counters.faults++;
     this.#faultsInRow++;
     this.#guard(() => this.#chronicle.record("fault", { detail: String(error) }));
     this.#guard(() => this.#devices.holdSafe(this.#outputs?.limits ?? null));
+    // The newest of a (kid, aud) is its whole state: what waits stays bounded.
+    this.#tokens = this.#tokens.filter((token, i, all) => !all.some((later, j) => j > i && later.kid === token.kid && later.aud === token.aud));
     if (this.#faultsInRow < FAULTS_MAX) return;
     this.#reading = null;
-    this.#tokens = [];
-    if (this.#faultsInRow % (2 * FAULTS_MAX) === 0) {
-      this.#guard(() => {
-        this.#state = start(this.#site, this.#keeper.restore(), now);
-        this.#inbox.restore();
-      });
-    }
+    if (this.#faultsInRow % (2 * FAULTS_MAX) === 0) this.#guard(() => { this.#state = start(this.#site, this.#keeper.restore(), now); });
   }
 
   /**

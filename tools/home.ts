@@ -8,9 +8,9 @@ import type { VirtualPin } from "../hal/virtual_pin.js";
 import { profiles } from "../src/actuation/profiles/index.js";
 import { Broker } from "./emulators/broker.js";
 import { HouseModel } from "./emulators/house.js";
-import { EmulatedDevice } from "./emulators/modbus_device.js";
+import { EmulatedDevice, stepped } from "./emulators/modbus_device.js";
 import { serveTcp, type ModbusServer } from "./emulators/modbus_server.js";
-import { BatteryModel, EvModel, HeatPumpModel, type DeviceModel } from "./emulators/models.js";
+import { BatteryModel, EvModel, HeatPumpModel } from "./emulators/models.js";
 import { P1Meter } from "./emulators/p1_meter.js";
 import { newKey, type OperatorEvent, type SigningKey } from "./operator/encode.js";
 import { topicOf } from "./operator/deliver.js";
@@ -125,18 +125,6 @@ export class SimulatedHome {
       imported: [Math.floor(this.house.imported), 0] as const, exported: [Math.floor(this.house.exported), 0] as const,
     };
   }
-}
-
-/** A model as its Modbus device lets time pass for it: the device's watchdog comes first. */
-function stepped(device: EmulatedDevice): DeviceModel {
-  const { model } = device;
-  return {
-    get watts() { return model.watts; },
-    get setpoint() { return model.setpoint; },
-    step: (dtMs, environment) => device.step(dtMs, environment),
-    told: (setpoint) => model.told(setpoint),
-    say: () => model.say(),
-  };
 }
 
 function profileNamed(id: string) {

@@ -5,6 +5,7 @@
  */
 import type { ByteSource } from "./http_connection.js";
 import { hex, type EvidenceRecord } from "./evidence_log.js";
+import { isoTime } from "./recording.js";
 
 export function evidenceStream(records: Iterator<EvidenceRecord, void>, format: "json" | "csv"): ByteSource {
   const encoder = new TextEncoder();
@@ -32,10 +33,10 @@ export function evidenceStream(records: Iterator<EvidenceRecord, void>, format: 
 const JSON_HEAD = '{"vangnet":"evidence","version":1,"records":[';
 const CSV_HEAD = "n,utc,up_ms,type,data,hash\r\n";
 
-const iso = (t: number | null): string => (t === null ? "" : new Date(t * 1000).toISOString().replace(".000Z", "Z"));
+const iso = (t: number | null): string => (t === null ? "" : isoTime(t));
 
 function asJson({ n, t, up, type, data, hash }: EvidenceRecord): string {
-  const time = t === null ? `"t":null,"utc":null` : `"t":${t},"utc":"${iso(t)}"`;
+  const time = t === null ? `"t":null,"utc":null` : `"t":${t},"utc":"${isoTime(t)}"`;
   return `{"n":${n},${time},"up":${up},"type":${JSON.stringify(type)},"data":${isJson(data) ? data : JSON.stringify(data)},"hash":"${hex(hash)}"}`;
 }
 

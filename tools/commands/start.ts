@@ -3,9 +3,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { verify, createPublicKey } from "node:crypto";
 import { nodePlatform } from "../../hal/node/platform.js";
-import { sha256 } from "../../hal/node/crypto.js";
+import { sha256, verifyP256Sync } from "../../hal/node/crypto.js";
 import { VirtualPins } from "../../hal/virtual_pin.js";
 import { SimWorld } from "../../hal/sim/world.js";
 import { Vangnet } from "../../src/main.js";
@@ -173,7 +172,7 @@ const WINTER_DAY = 1_768_431_600;
 function fast(seed: number, seconds: number, view: boolean, record?: (line: string) => void): number {
   const world = new SimWorld({
     seed, epoch: WINTER_DAY,
-    crypto: { sha256, verifyP256: (publicKey, message, signature) => verifyNow(publicKey, message, signature) },
+    crypto: { sha256, verifyP256: verifyP256Sync },
   });
   const epoch = () => world.epochSeconds();
   const platform = world.platform("controller");
@@ -220,12 +219,6 @@ function fast(seed: number, seconds: number, view: boolean, record?: (line: stri
 /** For the eye: starts, stops, limits; not each step of a ramp. */
 function isNews(line: string): boolean {
   return !line.includes("rising") && !line.includes(" A of ") && !line.includes(" W of ");
-}
-
-function verifyNow(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  const text = (from: number) => Buffer.from(publicKey.subarray(from, from + 32)).toString("base64url");
-  const key = createPublicKey({ format: "jwk", key: { kty: "EC", crv: "P-256", x: text(1), y: text(33) } });
-  return verify("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature);
 }
 
 const sum = (list: readonly number[]) => list.reduce((total, value) => total + value, 0);

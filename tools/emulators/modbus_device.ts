@@ -176,3 +176,15 @@ function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >> 8;
   bytes[at + 1] = value & 0xff;
 }
+
+/** A model as its Modbus device lets time pass for it: the device's watchdog comes first. */
+export function stepped(device: EmulatedDevice): DeviceModel {
+  const { model } = device;
+  return {
+    get watts() { return model.watts; },
+    get setpoint() { return model.setpoint; },
+    step: (dtMs, environment) => device.step(dtMs, environment),
+    told: (setpoint) => model.told(setpoint),
+    say: () => model.say(),
+  };
+}

@@ -15,7 +15,7 @@ import { Narrator } from "../../src/services/recording.js";
 import { readSite } from "../../src/services/site_config.js";
 import { Broker } from "../emulators/broker.js";
 import { HouseModel } from "../emulators/house.js";
-import { EmulatedDevice } from "../emulators/modbus_device.js";
+import { EmulatedDevice, stepped } from "../emulators/modbus_device.js";
 import { serveTcp } from "../emulators/modbus_server.js";
 import { BatteryModel, EvModel, HeatPumpModel, InverterModel, RelayModel, type DeviceModel } from "../emulators/models.js";
 import { P1Meter } from "../emulators/p1_meter.js";
@@ -261,16 +261,4 @@ export class RigWorld {
     const lines = this.#ring.flatMap(({ outputs, at }) => this.#narrator.lines(outputs, at));
     return lines.slice(-WORDS_MAX);
   }
-}
-
-/** A model as its Modbus device lets time pass for it: the device's watchdog comes first. */
-function stepped(device: EmulatedDevice): DeviceModel {
-  const { model } = device;
-  return {
-    get watts() { return model.watts; },
-    get setpoint() { return model.setpoint; },
-    step: (dtMs, environment) => device.step(dtMs, environment),
-    told: (setpoint) => model.told(setpoint),
-    say: () => model.say(),
-  };
 }
